@@ -1,0 +1,45 @@
+"""Errors that name the value, the reason and the way out.
+
+Each class also derives from the builtin that a caller would expect, so ``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PfaEduError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(PfaEduError, ValueError):
+    """A setting that cannot be: an unknown name, a number out of range, two options that exclude each other."""
+
+
+class DataError(PfaEduError, RuntimeError):
+    """A dataset that is missing, incomplete or corrupted."""
+
+
+class CheckpointError(PfaEduError, RuntimeError):
+    """A checkpoint that is truncated, foreign, or belongs to another run."""
+
+
+class OutputError(PfaEduError, OSError):
+    """A folder that cannot be written, is full, or is in use by another run."""
+
+
+class DivergenceError(PfaEduError, ArithmeticError):
+    """The loss stopped being a finite number."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
+    """The error for a name that is not among ``known``, with the nearest one as a suggestion.
+
+    >>> print(unknown("rule", "pfaa", ["bp", "fa", "pfa"]))
+    unknown rule 'pfaa': did you mean 'pfa'? Known: bp, fa, pfa
+    """
+    known = list(known)
+    near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ConfigError(f"unknown {kind} {name!r}: {hint}Known: {', '.join(known)}")
