@@ -1,0 +1,35 @@
+"""See, teach and test how a brain could learn without copying its forward weights into its feedback path.
+
+>>> import pfa_edu as pe
+>>> net = pe.convert(pe.mlp((784, 512, 10)), pe.PFA(ratio=10), verbose=False)
+>>> sorted(pe.path_alignment(net))
+['fc1', 'fc2']
+"""
+
+from .analysis import (
+    Tracker,
+    alignment_limit,
+    angle,
+    gradient_angle,
+    mismatch,
+    norm_ratio,
+    path_alignment,
+    steps_to_fade,
+)
+from .convert import ConversionWarning, convert
+from .errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DivergenceError,
+    OutputError,
+    PfaEduError,
+)
+from .experiments import Experiment, experiment, run_grid
+from .layers import Conv2d, Linear, backprop, check_optimizer, connect_dfa, layers
+from .models import mlp
+from .rules import BP, DFA, FA, KP, PFA, RULES, SF, PFAo, Rule, rule
+from .training import Recipe, Trainer
+
+__version__ = "0.1.0"
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -40,7 +40,9 @@ def path_alignment(net: nn.Module) -> dict[str, float]:
 
 def norm_ratio(net: nn.Module) -> dict[str, float]:
     """‖F‖/‖W‖ (Frobenius) for every layer with a feedback weight: 1 under backprop."""
-    return _per_layer(net, lambda layer: layer.feedback_weight().double().norm() / layer.weight.detach().double().norm())
+    return _per_layer(
+        net, lambda layer: layer.feedback_weight().double().norm() / layer.weight.detach().double().norm()
+    )
 
 
 def _per_layer(net: nn.Module, measure: Callable[[nn.Module], Tensor]) -> dict[str, float]:

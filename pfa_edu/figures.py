@@ -2,8 +2,8 @@
 
 The frame has the columns ``rule`` (bp, fa, dfa, sf, kp, pfa, pfa-o), ``seed``, ``epoch`` (epochs completed, 0 = before
 training), ``layer`` ('network' for whole-net metrics; layers in the order of the forward pass), ``metric``, ``value``.
-One visual grammar holds throughout: solid = measured here (line: mean over seeds, band: ±1 std), dashed = the paper's
-curve, dotted = theory. Rules differ in colour and marker, layers in brightness, so a grey print stays readable.
+One visual grammar holds throughout: solid = measured here (line: mean over seeds, band: ±1 std), dashed or hollow = the
+paper's, dotted = theory. Rules differ in colour and marker, layers in brightness, so a grey print stays readable.
 
 The std divides by n, not n − 1 (the paper does not say which it uses), and is NaN for a single seed.
 No pyplot: its global figure registry leaks memory in long sessions and is not safe between threads.
@@ -33,6 +33,7 @@ class RuleStyle:
     label: str
     colour: str
     marker: str
+    size: float = 1.0  # evens out the areas of the markers
     linestyle: str = "-"  # dashed is kept for the paper, dotted for theory
 
 
@@ -41,8 +42,8 @@ RULE_STYLE = {
     "bp": RuleStyle("BP", "#000000", "o"),
     "fa": RuleStyle("FA", "#E69F00", "v"),
     "dfa": RuleStyle("DFA", "#56B4E9", "s"),
-    "sf": RuleStyle("SF", "#009E73", "P"),
-    "kp": RuleStyle("KP", "#CC79A7", "X"),
+    "sf": RuleStyle("SF", "#009E73", "*", 1.6),
+    "kp": RuleStyle("KP", "#CC79A7", "X", 1.2),
     "pfa": RuleStyle("PFA", "#D55E00", "D"),
     "pfa-o": RuleStyle("PFA-o", "#0072B2", "^"),
 }
@@ -78,15 +79,16 @@ def accuracy(frame: pd.DataFrame, published: pd.DataFrame | None = None, title: 
     rules = _rules(stats)
     paper = _paper(published, "test_accuracy", stats)
 
-    fig = Figure(figsize=(9.6, 4.5), layout="constrained")
+    fig = Figure(figsize=(9.6, 4.6), layout="constrained")
     left, right = fig.subplots(1, 2, width_ratios=[1.75, 1])
     for i, rule in enumerate(rules):
-        _paper_line(left, paper[paper["rule"] == rule], RULE_STYLE[rule].colour)
-        _rule_line(left, stats[stats["rule"] == rule], rule, i / len(rules))
+        _paper_line(left, _select(paper, rule=rule), RULE_STYLE[rule].colour)
+        _rule_line(left, _select(stats, rule=rule), rule, i / len(rules))
     # Slow starters would stretch the axis: once curves are long, the lowest 3 % of the points may fall below it.
     low = stats["mean"].quantile(0.03 if stats["epoch"].nunique() >= 10 else 0)
     _limits(left, low, stats["mean"].max())
-    _dress(left, "Every epoch", "Epochs of training", "Test accuracy in %")
+    left.set(xlabel="Epochs of training", ylabel="Test accuracy in %")
+    _dress(left, "Every epoch")
     _last_epoch(right, frame, stats, paper, rules)
     _legend(fig, [_rule_handle(rule) for rule in rules], paper)
     _headline(fig, title or "Test accuracy of each learning rule", stats)
@@ -107,7 +109,7 @@ def path_alignment(
 
 def norm_ratio(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """Length of the feedback weight relative to the forward weight, ‖F‖/‖W‖, per layer; one panel per rule (BP: 1)."""
-    title = "How long the feedback weights F are, measured in forward weights W"
+    title = "How long the feedback weights F are, relative to the forward weights W"
     return _rule_panels(frame, published, "norm_ratio", title, "Norm ratio ‖F‖ / ‖W‖", None)
 
 
@@ -122,13 +124,12 @@ def gradient_angle(frame: pd.DataFrame) -> Figure:
     if len(layers) > 6:
         return _rule_panels(frame, None, "gradient_angle", title, ylabel, None)
     rules = _rules(stats)
-    fig, axes = _grid(len(layers))
+    fig, axes = _grid(len(layers), "Epochs of training", ylabel)
     for ax, layer in zip(axes, layers, strict=True):
         for i, rule in enumerate(rules):
-            rows = stats[(stats["rule"] == rule) & (stats["layer"] == layer)]
-            _rule_line(ax, rows, rule, i / len(rules))
+            _rule_line(ax, _select(stats, rule=rule, layer=layer), rule, i / len(rules))
         _angle_axis(ax)
-        _dress(ax, layer, "Epochs of training", ylabel)
+        _dress(ax, layer)
     handles = [*(_rule_handle(rule) for rule in rules), _theory_handle("no information: 90°")]
     _legend(fig, handles, None)
     _headline(fig, title, stats)
@@ -143,7 +144,7 @@ def table(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.Data
 
     Accuracies in percent; ``paper_mean`` and ``paper_std`` are the published ones after the SAME epoch, and
     ``difference`` is ours minus theirs in points. ``path_min``, ``path_max``: path alignment in degrees, the lowest and
-    highest layer. ``gradient_angle``: degrees, mean over the hidden layers (the output layer's is exact for every rule).
+    highest layer. ``gradient_angle``: degrees, mean over the hidden layers (the output layer's is exact in every rule).
     NaN where a number does not exist.
     """
     _stats(frame, "test_accuracy")  # for its checks
@@ -193,7 +194,7 @@ def format_table(table: pd.DataFrame) -> str:
                 number(row.epochs, "{:.0f}"),
                 pair(row.accuracy_mean, row.accuracy_std),
                 pair(row.paper_mean, row.paper_std),
-                number(row.difference, "{:+.2f}"),
+                number(round(row.difference, 2) + 0.0, "{:+.2f}"),  # + 0.0: no "-0.00"
                 low if low == high else f"{low} to {high}",
                 number(row.gradient_angle, "{:.1f}"),
             )
@@ -293,17 +294,17 @@ def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
     # Viridis without its yellow end, which fades on white: dark = near the input.
     colours = dict(zip(layers, mpl.colormaps["viridis"](np.linspace(0.05, 0.82, len(layers))), strict=True))
 
-    fig, axes = _grid(len(rules))
+    fig, axes = _grid(len(rules), "Epochs of training", ylabel)
     for ax, rule in zip(axes, rules, strict=True):
         ours, theirs = _select(stats, rule=rule), _select(paper, rule=rule)
         for layer in layers:
-            _paper_line(ax, _select(theirs, layer=layer), colours[layer])
+            _paper_line(ax, _select(theirs, layer=layer), colours[layer], points=8)
             _line(ax, _select(ours, layer=layer), colours[layer], layer)
         if metric == "norm_ratio":
             ax.axhline(1, color=_INK, linestyle=":", linewidth=1.3, zorder=1)
         else:
             _angle_axis(ax, 90 if metric == "gradient_angle" else limits.get(rule))
-        _dress(ax, RULE_STYLE[rule].label, "Epochs of training", ylabel)
+        _dress(ax, RULE_STYLE[rule].label)
         if rule in limits:
             ax.set_title(f"theory: {limits[rule]:.4g}°", loc="right", fontsize=9, color=_GREY)
     if metric == "norm_ratio":
@@ -321,16 +322,17 @@ def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
     return fig
 
 
-def _grid(n: int) -> tuple[Figure, list]:
-    """A figure of ``n`` panels with shared axes, at most four abreast."""
+def _grid(n: int, xlabel: str, ylabel: str) -> tuple[Figure, list]:
+    """A figure of ``n`` panels with shared axes, at most four abreast; only the outer ones are labelled."""
     columns = n if n <= 4 else math.ceil(n / math.ceil(n / 4))
     rows = math.ceil(n / columns)
     fig = Figure(figsize=(max(6.4, 1.0 + 2.6 * columns), 1.35 + 2.5 * rows), layout="constrained")
     axes = list(fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for i, ax in enumerate(axes[:n]):
-        # The panel above a gap is the lowest of its column: it keeps the numbers of its x axis.
-        ax.tick_params(labelbottom=i + columns >= n, labelleft=i % columns == 0)
-        ax._pfa_edge = (i + columns >= n, i % columns == 0)
+        lowest, leftmost = i + columns >= n, i % columns == 0  # the panel above a gap is the lowest of its column
+        ax.tick_params(labelbottom=lowest, labelleft=leftmost)
+        ax.set_xlabel(xlabel if lowest else "")
+        ax.set_ylabel(ylabel if leftmost else "")
     for ax in axes[n:]:
         ax.remove()
     return fig, axes[:n]
@@ -357,17 +359,22 @@ def _rule_line(ax, rows, rule, phase):
         style.label,
         linestyle=style.linestyle,
         marker=style.marker,
-        markersize=5,
+        markersize=5 * style.size,
         markeredgecolor="white",
         markeredgewidth=0.6,
         markevery=(int(phase * every), every),
     )
 
 
-def _paper_line(ax, rows, colour):
-    if len(rows):
-        rows = rows.sort_values("epoch")
-        ax.plot(rows["epoch"], rows["mean"], color=colour, linestyle=_PAPER, linewidth=1, alpha=0.65, zorder=2.5)
+def _paper_line(ax, rows, colour, points=0):
+    """Behind our line; ``points`` hollow dots in front of it show the paper's curve even where ours covers it."""
+    if rows.empty:
+        return
+    rows = rows.sort_values("epoch")
+    ax.plot(rows["epoch"], rows["mean"], color=colour, linestyle=_PAPER, linewidth=1.1, alpha=0.7, zorder=2.5)
+    if points:
+        dots = rows.iloc[:: -max(1, len(rows) // points)]  # from the end, which is what one compares
+        ax.plot(dots["epoch"], dots["mean"], "o", color=colour, markerfacecolor="white", markersize=3.5, zorder=4)
 
 
 def _last_epoch(ax, frame, stats, paper, rules):
@@ -375,6 +382,7 @@ def _last_epoch(ax, frame, stats, paper, rules):
     scores = {rule: _last(_select(frame, rule=rule), "test_accuracy") for rule in rules}
     means = {rule: rows["value"].mean() for rule, rows in scores.items()}
     near = [rule for rule in rules if means[rule] >= max(means.values()) - _NEAR]
+    near = near if len(near) > len(rules) / 2 else rules  # an enlarged view of a minority compares too little
     edges = []
     for x, rule in enumerate(rules):
         if rule not in near:
@@ -388,7 +396,7 @@ def _last_epoch(ax, frame, stats, paper, rules):
         shift = 0.16 if len(theirs) else 0
         std = values.std(ddof=0) if len(values) > 1 else 0
         ax.errorbar(
-            x - shift, means[rule], std or None, color=style.colour, marker=style.marker, markersize=7,
+            x - shift, means[rule], std or None, color=style.colour, marker=style.marker, markersize=7 * style.size,
             markeredgecolor="white", linewidth=1.8, zorder=4, label=style.label,
         )  # fmt: skip
         if len(values) > 1:
@@ -397,14 +405,14 @@ def _last_epoch(ax, frame, stats, paper, rules):
             ax.plot(spread, values, ".", color=style.colour, markersize=3.5, alpha=0.6, zorder=3)
         for mean, error in zip(theirs["mean"], theirs["std"].fillna(0), strict=True):
             ax.errorbar(
-                x + shift, mean, error or None, color=style.colour, marker=style.marker, markersize=6,
+                x + shift, mean, error or None, color=style.colour, marker=style.marker, markersize=6 * style.size,
                 markerfacecolor="white", linewidth=1, linestyle="none", alpha=0.75, zorder=3,
             )  # fmt: skip
             edges += [mean - error, mean + error]
         edges += [means[rule] - std, means[rule] + std, values.min(), values.max()]
     _limits(ax, min(edges), max(edges))
     ax.set_xlim(-0.6, len(rules) - 0.4)
-    _dress(ax, "After the last epoch" + (", seed by seed" if stats["seeds"].max() > 1 else ""), "", "")
+    _dress(ax, "After the last epoch" + (", seed by seed" if stats["seeds"].max() > 1 else ""))
     ax.set_xticks(range(len(rules)), [RULE_STYLE[rule].label for rule in rules])
     ax.grid(visible=False, axis="x")
 
@@ -421,12 +429,14 @@ def _angle_axis(ax, theory=90.0):
         ax.axhline(theory, color=_INK, linestyle=":", linewidth=1.3, zorder=1)
 
 
-def _dress(ax, title, xlabel, ylabel):
-    bottom, left = getattr(ax, "_pfa_edge", (True, True))
+def _dress(ax, title):
     ax.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=_INK)
-    ax.set_xlabel(xlabel if bottom else "", fontsize=10, color=_INK)
-    ax.set_ylabel(ylabel if left else "", fontsize=10, color=_INK)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    low, high = ax.dataLim.intervalx
+    if low == high:  # a single epoch: no fractions of epochs beside it
+        ax.set_xlim(low - 0.9, high + 0.9)
+    ax.xaxis.label.set(fontsize=10, color=_INK)
+    ax.yaxis.label.set(fontsize=10, color=_INK)
     ax.tick_params(labelsize=9, color="#AAAAAA", labelcolor=_INK)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color("#AAAAAA")
@@ -437,7 +447,7 @@ def _dress(ax, title, xlabel, ylabel):
 def _rule_handle(rule):
     style = RULE_STYLE[rule]
     return Line2D([], [], color=style.colour, marker=style.marker, markeredgecolor="white", linewidth=1.8,
-                  markersize=7, label=style.label)  # fmt: skip
+                  markersize=6.5 * style.size, label=style.label)  # fmt: skip
 
 
 def _theory_handle(label):
@@ -445,16 +455,22 @@ def _theory_handle(label):
 
 
 def _legend(fig, handles, paper):
-    """Below the panels, never over data."""
+    """Below the panels, never over data, in as many columns as the figure is wide enough for."""
     if paper is not None and len(paper):
-        handles = [*handles, Line2D([], [], color=_GREY, linestyle=_PAPER, linewidth=1.2, label="the paper's")]
-    fig.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), frameon=False, fontsize=9.5)
+        style = {"linestyle": _PAPER, "linewidth": 1.1, "marker": "o", "markersize": 4.5, "markerfacecolor": "white"}
+        handles = [*handles, Line2D([], [], color=_GREY, label="the paper's result", **style)]
+    widths = [0.085 * len(handle.get_label()) + 0.6 for handle in handles]  # inches: its letters, and the line before
+    width = fig.get_figwidth()
+    ncols = len(handles) if sum(widths) <= width else max(1, int(width / max(widths)))
+    fig.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False, fontsize=9.5)
 
 
 def _headline(fig, title, stats):
-    """The title, and small beside it how many seeds stand behind the lines."""
+    """The title, and small below it how many seeds stand behind the lines."""
     low, high = stats["seeds"].min(), stats["seeds"].max()
     seeds = f"{high} seeds" if low == high else f"{low} to {high} seeds"
     note = "1 seed" if high == 1 else f"mean ± 1 std of {seeds}"
-    fig.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12.5, color=_INK)
-    fig.text(0.01, 0.93, note, fontsize=9.5, color=_GREY, va="top")
+    inch = 1 / fig.get_figheight()
+    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.58 * inch))  # the two lines stand above everything else
+    fig.suptitle(title, x=0.01, y=1 - 0.08 * inch, ha="left", va="top", fontsize=12.5, color=_INK)
+    fig.text(0.01, 1 - 0.33 * inch, note, fontsize=9.5, color=_GREY, va="top")

@@ -38,7 +38,9 @@ class ErrorBus:
         self.open = False
         taps, self.taps = self.taps, []
         if taps and not isinstance(output, Tensor):
-            raise ConfigError(f"DFA needs a network whose output is one tensor; this one's is a {type(output).__name__}")
+            raise ConfigError(
+                f"DFA needs a network whose output is one tensor; this one's is a {type(output).__name__}"
+            )
         for tap in taps:
             if tap.dim() > output.dim() >= 1:  # positions that the output does not have: e is the same at each of them
                 tap = tap.sum(dim=tuple(range(output.dim() - 1, tap.dim() - 1)))

@@ -8,7 +8,7 @@ numbering of the figures they were read from; the translation is made in this fi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 
 import pandas as pd
@@ -80,7 +80,7 @@ def _source(experiment: str) -> _Source:
     return _SOURCES[experiment]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(experiment: str) -> pd.DataFrame:
     source = _SOURCES[experiment]
 

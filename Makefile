@@ -1,0 +1,31 @@
+# The two commands: make demo, make test. Everything lives in .venv; delete it to begin again.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= out/demo
+
+.PHONY: demo test lab lint bench clean
+
+.venv/done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: .venv/done  ## all seven rules on 5,000 digits, no download: notebook, page, figures, table
+	$(BIN)/pfa-edu reproduce mnist --scale classroom --jobs 2 --out $(OUT)
+
+test: .venv/done  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lab: .venv/done  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+lint: .venv/done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/done
+	$(BIN)/pfa-edu bench
+
+clean:
+	rm -rf .venv out runs artifacts
