@@ -6,6 +6,7 @@
 ['fc1', 'fc2']
 """
 
+from . import data
 from .analysis import (
     Tracker,
     alignment_limit,
@@ -32,4 +33,44 @@ from .rules import BP, DFA, FA, KP, PFA, RULES, SF, PFAo, Rule, rule
 from .training import Recipe, Trainer
 
 __version__ = "0.1.0"
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    "BP",
+    "DFA",
+    "FA",
+    "KP",
+    "PFA",
+    "RULES",
+    "SF",
+    "CheckpointError",
+    "ConfigError",
+    "Conv2d",
+    "ConversionWarning",
+    "DataError",
+    "DivergenceError",
+    "Experiment",
+    "Linear",
+    "OutputError",
+    "PFAo",
+    "PfaEduError",
+    "Recipe",
+    "Rule",
+    "Tracker",
+    "Trainer",
+    "alignment_limit",
+    "angle",
+    "backprop",
+    "check_optimizer",
+    "connect_dfa",
+    "convert",
+    "data",
+    "experiment",
+    "gradient_angle",
+    "layers",
+    "mismatch",
+    "mlp",
+    "norm_ratio",
+    "path_alignment",
+    "rule",
+    "run_grid",
+    "steps_to_fade",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import resource
@@ -28,7 +29,7 @@ CASES: list[tuple[str, Rule | None]] = [
 def _convnet() -> nn.Module:
     """Six 3×3 convolutions on 32×32 pictures, 32 to 64 channels."""
     sizes, parts = (3, 32, 32, 32, 64, 64, 64), []
-    for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(sizes)):
         parts += [nn.Conv2d(a, b, 3, stride=2 if i == 3 else 1, padding=1), nn.ReLU()]
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
@@ -46,7 +47,6 @@ def bench(rounds: int = 20) -> dict[str, Any]:
     }
     for title, (make, shape, steps) in tasks.items():
         x, y = torch.randn(shape, device=device), torch.randint(0, 10, shape[:1], device=device)
-        # ratio 1000's B and R would be drawn at full size for a network that only has to be timed: keep the MLP's
         cases = {n: _stepper(make(), r, x, y, device) for n, r in CASES}
         times: dict[str, list[float]] = {name: [] for name in cases}
         for _ in range(rounds + 1):

@@ -46,6 +46,7 @@ def convert(
     Weights that cannot be reached are named in a :class:`ConversionWarning`. Raises ConfigError if nothing can be
     converted, or a name in ``skip`` matches no layer.
 
+    >>> from pfa_edu import PFA
     >>> net = convert(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)), PFA(ratio=10))
     pfa_edu: 2 layers now learn by PFA(ratio=10, density=1.0, form='explicit'): 0, 2
     """

@@ -42,7 +42,7 @@ class Preset:
 
 
 # The paper's MNIST network and settings to the letter (arXiv 2405.20594); a_t is 0.057 after its first epoch. On the
-# small set an epoch is 62 steps, so the strong decay lasts until a_t is as small as there, however many epochs it takes.
+# small set an epoch is only 62 steps, so the strong decay lasts as many steps as a_t needs to become about as small.
 _PAPER = Recipe(epochs=40, batch_size=64, lr=0.01, lr_drops=(20, 30))
 PRESETS: dict[tuple[str, str], Preset] = {
     ("mnist", "paper"): Preset("mnist", (512, 512), _PAPER, 0.03, 9e-5, None),
@@ -145,6 +145,7 @@ def experiment(
     ``dataset``: another than the preset's. ``out``: the folder that keeps it (None keeps nothing). ``device``: 'cpu' or
     'cuda', by default a GPU where there is one. ``changes``: fields of the recipe, e.g. ``epochs=5``.
 
+    >>> from pfa_edu import PFA
     >>> experiment("mnist", PFA(ratio=10), seed=0, scale="paper").recipe.strong_steps
     937
     """

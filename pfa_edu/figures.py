@@ -292,7 +292,8 @@ def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
     rules, layers = _rules(stats), list(dict.fromkeys(stats["layer"]))
     paper, limits = _paper(published, metric, stats), limits or {}
     # Viridis without its yellow end, which fades on white: dark = near the input.
-    colours = dict(zip(layers, mpl.colormaps["viridis"](np.linspace(0.05, 0.82, len(layers))), strict=True))
+    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.82, len(layers)))
+    colours = {layer: mpl.colors.to_hex(shade) for layer, shade in zip(layers, shades, strict=True)}
 
     fig, axes = _grid(len(rules), "Epochs of training", ylabel)
     for ax, rule in zip(axes, rules, strict=True):
@@ -326,7 +327,7 @@ def _grid(n: int, xlabel: str, ylabel: str) -> tuple[Figure, list]:
     """A figure of ``n`` panels with shared axes, at most four abreast; only the outer ones are labelled."""
     columns = n if n <= 4 else math.ceil(n / math.ceil(n / 4))
     rows = math.ceil(n / columns)
-    fig = Figure(figsize=(max(6.4, 1.0 + 2.6 * columns), 1.35 + 2.5 * rows), layout="constrained")
+    fig = Figure(figsize=(max(6.4, 1.0 + 2.6 * columns), 1.55 + 2.5 * rows), layout="constrained")
     axes = list(fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for i, ax in enumerate(axes[:n]):
         lowest, leftmost = i + columns >= n, i % columns == 0  # the panel above a gap is the lowest of its column
@@ -471,6 +472,6 @@ def _headline(fig, title, stats):
     seeds = f"{high} seeds" if low == high else f"{low} to {high} seeds"
     note = "1 seed" if high == 1 else f"mean ± 1 std of {seeds}"
     inch = 1 / fig.get_figheight()
-    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.58 * inch))  # the two lines stand above everything else
+    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.54 * inch))  # the two lines stand above everything else
     fig.suptitle(title, x=0.01, y=1 - 0.08 * inch, ha="left", va="top", fontsize=12.5, color=_INK)
     fig.text(0.01, 1 - 0.33 * inch, note, fontsize=9.5, color=_GREY, va="top")

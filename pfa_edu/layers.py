@@ -34,7 +34,7 @@ class ErrorBus:
         self.taps.clear()  # a forward pass that failed midway must not leak into this one
 
     def finish(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        """Forward hook of the network: adds every tap (zeros) to the output, so that each receives the error e."""
+        """Forward hook of the network: adds every tap (zeros) to the output, so that each receives e."""
         self.open = False
         taps, self.taps = self.taps, []
         if taps and not isinstance(output, Tensor):
@@ -46,8 +46,8 @@ class ErrorBus:
                 tap = tap.sum(dim=tuple(range(output.dim() - 1, tap.dim() - 1)))
             if tap.shape != output.shape:
                 raise ConfigError(
-                    f"DFA: a layer's taps have shape {tuple(tap.shape)} and the network's output {tuple(output.shape)}: "
-                    f"the outputs it was told ({tap.shape[-1]}) or its batch size do not match the network's"
+                    f"DFA: a layer's taps have shape {tuple(tap.shape)} and the network's output "
+                    f"{tuple(output.shape)}: the outputs it was told ({tap.shape[-1]}) or its batch size do not match the network's"
                 )
             output = output + tap
         return output
@@ -130,6 +130,7 @@ class Linear(RuleLayer, nn.Linear):
 
     Shapes: input (\\*, in_features), output (\\*, out_features), as torch's.
 
+    >>> from pfa_edu import FA, PFA
     >>> layer = Linear(784, 512, rule=PFA(ratio=10))
     >>> layer.feedback.B.shape, layer.feedback.R.shape, layer.feedback_weight().shape
     (torch.Size([512, 5120]), torch.Size([5120, 784]), torch.Size([512, 784]))
@@ -153,6 +154,7 @@ class Conv2d(RuleLayer, nn.Conv2d):
     Shapes: input (batch, in_channels, H, W) or (in_channels, H, W). With groups, F has W's shape
     (out, in/groups, kh, kw), and PFA's B still mixes all mid neurons.
 
+    >>> from pfa_edu import FA, PFA
     >>> Conv2d(3, 16, 3, padding="same", rule=PFA(ratio=4)).feedback.R.shape
     torch.Size([64, 3, 3, 3])
     """
@@ -203,6 +205,7 @@ def layers(net: nn.Module) -> dict[str, RuleLayer]:
 def backprop(net: nn.Module) -> Iterator[nn.Module]:
     """Within this context every layer of ``net`` learns by backprop; its own rule comes back afterwards.
 
+    >>> from pfa_edu import FA, PFA
     >>> net = nn.Sequential(Linear(4, 3, rule=FA()), Linear(3, 2, rule=FA()))
     >>> with backprop(net):
     ...     net(torch.randn(5, 4)).sum().backward()  # backprop's gradient, at the same weights

@@ -144,7 +144,7 @@ class PFA(Rule):
 
 @dataclass(frozen=True)
 class PFAo(Rule):
-    """PFA-o: PFA with mid = out and B a random orthogonal matrix, so that G = B Bᵀ = I and the path angle can reach 0."""
+    """PFA-o: PFA with mid = out and B a random orthogonal matrix: G = B Bᵀ = I, and the path angle can reach 0."""
 
     name: ClassVar[str] = "pfa-o"
     form: str = "explicit"

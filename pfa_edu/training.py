@@ -132,9 +132,9 @@ class Trainer:
         if len(bad):
             kept = f"epoch {self.epoch} is kept in the last checkpoint" if self.epoch else "no epoch was completed"
             raise DivergenceError(
-                f"the loss became {losses[bad[0, 0]].item()} in epoch {self.epoch + 1} at step {first + bad[0, 0].item()} "
-                f"({self.identity_line()}); {kept}. Lower the learning rate ({self.recipe.lr_at(self.epoch):g}) or the "
-                f"weight decay"
+                f"the loss became {losses[bad[0, 0]].item()} in epoch {self.epoch + 1} at step "
+                f"{first + bad[0, 0].item()} ({self.identity_line()}); {kept}. Lower the learning "
+                f"rate ({self.recipe.lr_at(self.epoch):g}) or the weight decay"
             )
 
     @torch.no_grad()

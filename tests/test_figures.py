@@ -1,11 +1,11 @@
 """Figures and tables of results: that they show the numbers they were given, whole and told apart."""
 
-import io
-
 import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 
 from pfa_edu import errors, figures, published
 
@@ -145,7 +145,7 @@ def test_a_panel_per_rule_and_a_line_per_layer(frame, metric):
             np.testing.assert_array_equal(line.get_xdata(), ours.index)
             theirs = of(PAPER, rule=rule, metric=metric, layer=layer)["mean"]
             assert any(np.array_equal(other.get_ydata(), theirs) for other in ax.lines)
-    assert len({line.get_color() for line in fig.axes[0].lines if line.get_label().startswith("fc")}) <= 3
+    assert len({line.get_color() for line in fig.axes[0].lines if line.get_label().startswith("fc")}) == 3
 
 
 def test_theory_lines(frame):
@@ -192,11 +192,10 @@ def test_rules_differ_in_colour_and_in_marker():
 
 def looks_right(fig):
     """Not blank, nothing outside the canvas, and the legend in a strip of its own."""
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="rgba", dpi=60)
-    pixels = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
-    assert pixels.std() > 10
-    box = fig.get_tightbbox(fig.canvas.get_renderer())
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    assert np.asarray(canvas.buffer_rgba())[..., :3].std() > 10
+    box = fig.get_tightbbox(canvas.get_renderer())
     width, height = fig.get_size_inches()
     assert box.x0 >= 0
     assert box.y0 >= 0
@@ -241,7 +240,7 @@ def test_no_pyplot_figure_is_left_behind(frame):
 
 def test_one_seed_has_no_band(frame):
     for fig in every_figure(of(frame, seed=0)).values():
-        assert not any(type(band).__name__ == "FillBetweenPolyCollection" for ax in fig.axes for band in ax.collections)
+        assert not any(isinstance(band, PolyCollection) for ax in fig.axes for band in ax.collections)
         assert any("1 seed" in text.get_text() for text in fig.texts)
 
 
@@ -285,7 +284,7 @@ def test_missing_metric_names_those_that_are_there(frame):
         figures.gradient_angle(frame[frame.metric.isin(["test_accuracy", "test_loss"])])
     with pytest.raises(errors.ConfigError, match="its metrics: none"):
         figures.accuracy(frame.iloc[:0])
-    with pytest.raises(errors.ConfigError, match="only for bp|no other rule"):
+    with pytest.raises(errors.ConfigError, match="no other rule"):
         figures.path_alignment(of(frame, rule="bp"))
     with pytest.raises(errors.ConfigError, match="layer, metric"):
         figures.accuracy(frame.drop(columns=["layer", "metric"]))

@@ -1,0 +1,264 @@
+"""Runs that are cut, resumed, copied, mistaken and killed; on the digits that need no download."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import filelock
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as nnf
+from torch import nn
+
+import pfa_edu as pe
+from pfa_edu import training
+from pfa_edu.cli import main
+
+
+def smoke(rule="pfa", out=None, **changes):
+    return pe.experiment("mnist", rule, scale="smoke", out=out, device="cpu", **changes)
+
+
+def same(a, b):
+    """The two runs' numbers, but for the seconds they took, bit for bit."""
+    a, b = (f[f.metric != "seconds"].reset_index(drop=True) for f in (a, b))
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+
+
+@pytest.mark.parametrize("rule", pe.RULES)
+def test_every_rule_learns(rule):
+    frame = smoke(rule).run("none").frame
+    assert list(frame.columns) == ["rule", "seed", "epoch", "layer", "metric", "value"]
+    accuracy = frame[frame.metric == "test_accuracy"].set_index("epoch").value
+    assert list(accuracy.index) == [0, 1, 2, 3]
+    assert accuracy[0] < 35 < 60 < accuracy[3] <= 100
+    path = frame[(frame.metric == "path_alignment") & (frame.epoch == 3)].set_index("layer").value
+    floor = {"bp": 0, "kp": 0, "pfa-o": 0, "pfa": pe.alignment_limit(10)}
+    if rule in floor:  # the strong decay lasted long enough at this scale
+        assert (path - floor[rule]).abs().max() < 10
+
+
+@pytest.mark.parametrize("rule", ["bp", "kp", "pfa", "dfa", pe.SF("batch")])
+def test_a_cut_run_goes_on_bit_for_bit(rule, tmp_path, monkeypatch):
+    whole = smoke(rule).run("none").frame
+    one_epoch, calls = training.Trainer._one_epoch, []
+
+    def cut(self):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return one_epoch(self)
+
+    monkeypatch.setattr(training.Trainer, "_one_epoch", cut)
+    with pytest.raises(KeyboardInterrupt):
+        smoke(rule, tmp_path).run("none")
+    torch.manual_seed(123)  # whatever else the process does in between
+    resumed = smoke(rule, tmp_path).run("none")
+    assert len(calls) == 4  # one, the cut one, and the two that were left
+    same(whole, resumed.frame)
+    assert (resumed.folder / "metrics.csv").exists()
+
+
+def test_a_killed_process_goes_on(tmp_path):
+    command = [sys.executable, "-m", "pfa_edu", "run", "mnist", "--rule", "pfa", "--scale", "smoke", "--epochs", "30"]
+    command += ["--device", "cpu", "--out"]
+    quiet = {"env": os.environ | {"OMP_NUM_THREADS": "1"}, "stdout": subprocess.DEVNULL}
+    process = subprocess.Popen([*command, str(tmp_path / "killed")], **quiet)
+    checkpoint = tmp_path / "killed" / "pfa-seed0" / "checkpoint.pt"
+    give_up = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < give_up:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 1 <= training.load_checkpoint(checkpoint)["epoch"] < 30
+    for folder in ("killed", "whole"):
+        subprocess.run([*command, str(tmp_path / folder)], check=True, **quiet)
+    states = [training.load_checkpoint(tmp_path / f / "pfa-seed0" / "checkpoint.pt") for f in ("killed", "whole")]
+    assert [s["epoch"] for s in states] == [30, 30]
+    for key, value in states[0]["net"].items():
+        assert torch.equal(value, states[1]["net"][key]), key
+
+
+def test_tracker_changes_nothing(monkeypatch):
+    rule = pe.SF("batch")
+    seen = smoke(rule).run("none").net.state_dict()
+    monkeypatch.setattr(training.Tracker, "record", lambda self, epoch: None)
+    unseen = smoke(rule).run("none").net.state_dict()
+    assert all(torch.equal(seen[k], unseen[k]) for k in seen)
+
+
+def test_gradient_angle_leaves_no_trace():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.ReLU(), nn.Linear(8, 3))
+    net = pe.convert(net, pe.SF("batch"), verbose=False)
+    before, stream = {k: v.clone() for k, v in net.state_dict().items()}, torch.get_rng_state()
+    angles = pe.gradient_angle(
+        net, nnf.cross_entropy, torch.randn(6, 4, generator=torch.Generator()), torch.arange(6) % 3
+    )
+    assert 0 < angles["0"] < 90
+    assert angles["4"] == pytest.approx(0, abs=1e-4)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    assert torch.equal(stream, torch.get_rng_state())
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_same_seed_same_weights_for_every_rule():
+    nets = [smoke(rule)._trainer(pe.data.load("mnist-5k")).net for rule in pe.RULES]
+    assert all(torch.equal(nets[0].fc1.weight, net.fc1.weight) for net in nets)
+
+
+def test_fading_agrees_with_torch():
+    a = nn.Parameter(torch.ones((), dtype=torch.float64))
+    opt = torch.optim.SGD([a], lr=0.01, momentum=0.9, weight_decay=0.03)
+    for _ in range(300):
+        a.grad = torch.zeros_like(a)
+        opt.step()
+    assert pe.mismatch(300, lr=0.01, momentum=0.9, weight_decay=0.03) == pytest.approx(a.item(), rel=1e-12)
+    steps = pe.steps_to_fade(a.item(), lr=0.01, momentum=0.9, weight_decay=0.03)
+    assert steps in (300, 301)
+
+
+@pytest.mark.parametrize("ratio", [1, 10, 100])
+def test_limit_angle(ratio):
+    torch.manual_seed(0)
+    layer = pe.Linear(256, 100, rule=pe.PFA(ratio))
+    layer.feedback.R.data = layer.feedback.B.t() @ layer.weight.data
+    assert pe.path_alignment(layer)["linear"] == pytest.approx(pe.alignment_limit(ratio), abs=1)
+
+
+ANGLES = [
+    ([1, 0], [1, 0], 0),
+    ([1, 0], [0, 2], 90),
+    ([1, 1], [3, 0], 45),
+    ([1, 0], [-1, 0], 180),
+    ([1, 0], [1, 1e-9], 5.72958e-8),
+]
+
+
+@pytest.mark.parametrize(("u", "v", "degrees"), ANGLES)
+def test_angle(u, v, degrees):
+    u, v = (torch.tensor(t, dtype=torch.float64) for t in (u, v))
+    assert pe.angle(u, v).item() == pytest.approx(degrees, rel=1e-5)
+
+
+def broken(kind, folder):
+    """A checkpoint of the given kind in the run's folder."""
+    folder.mkdir(parents=True)
+    path = folder / "checkpoint.pt"
+    if kind == "foreign":
+        torch.save({"model": torch.zeros(3)}, path)
+    elif kind == "truncated":
+        training.save_checkpoint(path, {"format": training.FORMAT, "x": torch.zeros(1000)})
+        path.write_bytes(path.read_bytes()[:1500])
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("kind", "message"), [("foreign", "not a checkpoint"), ("truncated", "truncated or foreign")])
+def test_broken_checkpoints(kind, message, tmp_path):
+    e = smoke("fa", tmp_path)
+    before = broken(kind, e.folder)
+    with pytest.raises(pe.CheckpointError, match=message):
+        e.run("none")
+    assert (e.folder / "checkpoint.pt").read_bytes() == before
+
+
+def test_checkpoint_of_another_run(tmp_path):
+    smoke("fa", tmp_path).run("none")
+    with pytest.raises(pe.CheckpointError, match=r"another run: lr 0.01 there, 0.02 here"):
+        smoke("fa", tmp_path, lr=0.02).run("none")
+
+
+def test_two_runs_in_one_folder(tmp_path):
+    e = smoke("fa", tmp_path)
+    e.folder.mkdir(parents=True)
+    with filelock.FileLock(e.folder / "run.lock"), pytest.raises(pe.OutputError, match="in use by another run"):
+        e.run("none")
+
+
+def test_unwritable_and_full_folders(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(pe.OutputError, match="cannot write in"):
+        smoke("fa", tmp_path / "file").run("none")
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    e = smoke("fa", tmp_path)
+    smoke("fa", tmp_path, epochs=3).run("none")
+    before = (e.folder / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(pe.OutputError, match="No space left"):
+        training.save_checkpoint(e.folder / "checkpoint.pt", {})
+    assert (e.folder / "checkpoint.pt").read_bytes() == before
+
+
+def test_diverging_loss_is_named():
+    with pytest.raises(pe.DivergenceError, match=r"loss became (nan|inf) in epoch 1 at step \d+ \(mnist fa seed 0\)"):
+        smoke("fa", lr=1e6).run("none")
+
+
+UNKNOWN = [
+    (("mnits", "fa"), {}, "did you mean 'mnist'"),
+    (("mnist", "pfao"), {}, "did you mean 'pfa-o'"),
+    (("mnist", "fa"), {"scale": "papr"}, "did you mean 'paper'"),
+    (("mnist", "fa"), {"dataset": "mnist5k"}, "did you mean 'mnist-5k'"),
+    (("mnist", "fa"), {"epoch": 3}, "did you mean 'epochs'"),
+    (("mnist", "fa"), {"epochs": 0}, "epochs 0"),
+    (("mnist", "fa"), {"lr": -1}, "learning rate -1"),
+    (("mnist", "fa"), {"seed": -1}, "seed -1"),
+]
+
+
+@pytest.mark.parametrize(("args", "kwargs", "message"), UNKNOWN, ids=[m for *_, m in UNKNOWN])
+def test_unknown_settings(args, kwargs, message):
+    with pytest.raises(pe.ConfigError, match=message):
+        pe.experiment(*args, **kwargs)
+
+
+def test_paper_settings():
+    recipe = pe.experiment("mnist", "pfa", scale="paper").recipe
+    assert (recipe.epochs, recipe.batch_size, recipe.lr_at(19), recipe.lr_at(20), recipe.lr_at(30)) == (
+        40,
+        64,
+        0.01,
+        0.005,
+        0.0025,
+    )
+    assert (recipe.decay_at(0), recipe.decay_at(936), recipe.decay_at(937)) == (0.03, 0.03, 9e-5)
+    plain = pe.experiment("mnist", "fa", scale="paper").recipe
+    assert (plain.decay_at(0), plain.decay_at(937), plain.momentum) == (1e-4, 1e-4, 0.9)
+
+
+def test_command_line(tmp_path, capsys):
+    assert main(["list"]) == 0
+    assert "mnist-5k" in capsys.readouterr().out
+    assert main(["run", "mnist", "--rule", "pfaa"]) == 1
+    assert "did you mean 'pfa'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "mnist"])
+
+
+def test_notebook_refuses_an_unknown_parameter():
+    from pfa_edu import lesson
+
+    with pytest.raises(pe.ConfigError, match="unknown parameter 'sede': did you mean 'seeds'"):
+        lesson.check_parameters({"sede": 3, "_private": 1, "rules": []}, {"seeds", "rules"})
+
+
+def test_notebook_headless(tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "pfa_edu", "reproduce", "mnist", "--scale", "smoke", "--rules", "bp,fa,pfa"]
+    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "PFA" in done.stdout.splitlines()[-10:][0] + done.stdout
+    frame = pd.read_csv(out / "results.csv")
+    assert set(frame.rule) == {"bp", "fa", "pfa"}
+    assert frame[frame.metric == "test_accuracy"].value.between(0, 100).all()
+    assert frame[frame.metric == "gradient_angle"].value.between(0, 180).all()
+    for name in ("accuracy", "path_alignment", "norm_ratio", "gradient_angle"):
+        assert (out / f"{name}.png").stat().st_size > 20_000
+        assert "<svg" in (out / f"{name}.svg").read_text()[:2000]
+    assert "Traceback" not in (out / "mnist.html").read_text()
