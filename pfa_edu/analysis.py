@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ConfigError
-from .feedback import Direct
+from .feedback import Direct, SignSymmetric
 from .layers import backprop, layers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -79,10 +79,18 @@ def gradient_angle(net: nn.Module, loss_fn: Loss, x: Tensor, y: Tensor) -> dict[
 @contextlib.contextmanager
 def _undisturbed(net: nn.Module) -> Iterator[None]:
     """Puts buffers and the random stream back as they were, so that looking does not change what is looked at."""
+    # brSF keeps its present magnitudes: a draw in one pass only would shift dropout's masks between the two passes
+    drawn = [m for m in net.modules() if isinstance(m, SignSymmetric) and m.training]
+    for m in drawn:
+        m.training = False
     buffers = [(b, b.detach().clone()) for b in net.buffers() if b is not None]
     cuda = sorted({p.device.index for p in net.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=cuda):
-        yield
+        try:
+            yield
+        finally:
+            for m in drawn:
+                m.training = True
     with torch.no_grad():
         for b, before in buffers:
             b.copy_(before)

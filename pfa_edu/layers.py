@@ -47,7 +47,8 @@ class ErrorBus:
             if tap.shape != output.shape:
                 raise ConfigError(
                     f"DFA: a layer's taps have shape {tuple(tap.shape)} and the network's output "
-                    f"{tuple(output.shape)}: the outputs it was told ({tap.shape[-1]}) or its batch size do not match the network's"
+                    f"{tuple(output.shape)}: the outputs it was told ({tap.shape[-1]}) or its batch size do not "
+                    f"match the network's"
                 )
             output = output + tap
         return output
@@ -98,7 +99,7 @@ class RuleLayer(nn.Module):
 
     def _path(self) -> Path:
         feedback = self.feedback
-        if isinstance(feedback, SignSymmetric) and feedback.kind == "batch" and self.training:
+        if isinstance(feedback, SignSymmetric) and feedback.kind == "batch" and feedback.training:
             feedback.redraw()
         path = feedback.path(self.weight)
         if not self.weight.requires_grad:  # a frozen W has no Hebbian product for the feedback to learn from
