@@ -135,10 +135,11 @@ def dress(ax, title):
     ax.grid(visible=True, color="#E8E8E8", linewidth=0.8)
 
 
-def rule_handle(rule):
+def rule_handle(rule, note=""):
     style = RULE_STYLE[rule]
+    label = f"{style.label} ({note})" if note else style.label
     return Line2D([], [], color=style.colour, marker=style.marker, markeredgecolor="white", linewidth=1.8,
-                  markersize=6.5 * style.size, label=style.label)  # fmt: skip
+                  markersize=6.5 * style.size, label=label)  # fmt: skip
 
 
 def theory_handle(label):
