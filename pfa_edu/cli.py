@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import __version__, bench, data, experiments, figures, lesson, published
+from . import __version__, bench, data, experiments, figures, lesson, published, stepping
 from .errors import PfaEduError
 from .rules import RULES, rule
 
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
   pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
   pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
+  pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
   pfa-edu bench
   pfa-edu list
 """
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
     run.add_argument("--dataset", help=", ".join(data.NAMES))
     run.add_argument("--epochs", type=int)
-    run.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
+    _execution(run)
     run.add_argument("--out", default="runs", help="folder of runs (default: runs)")
     run.set_defaults(command=_run)
 
@@ -60,11 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
     reproduce.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
-    reproduce.add_argument("--rules", default=",".join(RULES), help="comma-separated (default: all seven)")
+    reproduce.add_argument("--rules", help="comma-separated (default: the notebook's)")
     reproduce.add_argument("--seeds", type=int, default=1, help="how many seeds, from 0 (default 1)")
     reproduce.add_argument("--ratio", type=float, default=10)
     reproduce.add_argument("--dataset", help=", ".join(data.NAMES))
     reproduce.add_argument("--jobs", type=int, default=1, help="runs at a time, in processes of one thread each")
+    reproduce.add_argument("--minutes", type=float, help="begin no epoch after so many; the same command goes on")
+    _execution(reproduce)
     reproduce.add_argument(
         "--out", default="out", help="folder for notebook, page, figures, results.csv (default: out)"
     )
@@ -79,12 +82,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _execution(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
+    command.add_argument("--engine", choices=stepping.ENGINES, help="default eager; graph: CUDA graphs, on a GPU")
+    command.add_argument("--precision", choices=stepping.PRECISIONS, help="default float32")
+
+
 def _run(args: argparse.Namespace) -> int:
     knobs = {k: getattr(args, k) for k in ("ratio", "density", "kind") if getattr(args, k) is not None}
     changes = {} if args.epochs is None else {"epochs": args.epochs}
     e = experiments.experiment(
         args.experiment, rule(args.rule, **knobs), args.seed, args.scale,
-        dataset=args.dataset, out=args.out, device=args.device, **changes,
+        dataset=args.dataset, out=args.out, device=args.device, engine=args.engine, precision=args.precision,
+        **changes,
     ).run()  # fmt: skip
     last = e.frame[e.frame.epoch == e.frame.epoch.max()]
     print(last.to_string(index=False, float_format="{:.4g}".format))
@@ -93,9 +103,6 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    names = [name.strip() for name in args.rules.split(",") if name.strip()]
-    for name in names:
-        rule(name)
     if args.seeds < 1:
         raise experiments.ConfigError(f"--seeds {args.seeds}: how many, at least 1")
     dataset = args.dataset or experiments.preset(args.experiment, args.scale).dataset
@@ -104,9 +111,16 @@ def _reproduce(args: argparse.Namespace) -> int:
     for noisy in ("papermill", "papermill.translators"):
         logging.getLogger(noisy).setLevel(logging.WARNING if noisy.endswith("s") else logging.INFO)
     parameters = {
-        "dataset": dataset, "scale": args.scale, "rules": names, "seeds": args.seeds, "ratio": args.ratio,
-        "out": str(out), "jobs": args.jobs,
+        "dataset": dataset, "scale": args.scale, "seeds": args.seeds, "ratio": args.ratio, "out": str(out),
+        "jobs": args.jobs,
     }  # fmt: skip
+    if args.rules is not None:
+        parameters["rules"] = [name.strip() for name in args.rules.split(",") if name.strip()]
+        for name in parameters["rules"]:
+            rule(name)
+    for name in ("minutes", "device", "engine", "precision"):
+        if getattr(args, name) is not None:
+            parameters[name] = getattr(args, name)
     notebook, page = lesson.execute(args.experiment, out, parameters)
     frame = pd.read_csv(out / "results.csv")
     curves = published.curves(args.experiment) if dataset == args.experiment else None

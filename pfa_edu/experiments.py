@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -160,12 +161,14 @@ class Experiment:
 
 def experiment(
     name: str, rule: Rule | str, seed: int = 0, scale: str = "classroom", *, dataset: str | None = None,
-    out: str | Path | None = "runs", device: str | None = None, execution: Execution | None = None, **changes,
+    out: str | Path | None = "runs", device: str | None = None, engine: str | None = None,
+    precision: str | None = None, **changes,
 ) -> Experiment:  # fmt: skip
     """The experiment ``name`` ('mnist', 'cifar10') at ``scale`` ('smoke', 'classroom', 'paper'), ready to ``run()``.
 
     ``dataset``: another than the preset's. ``out``: the folder that keeps it (None keeps nothing). ``device``: 'cpu' or
-    'cuda', by default a GPU where there is one. ``execution``: how steps are run (engine, precision, memory order).
+    'cuda', by default a GPU where there is one. ``engine`` ('eager', 'compile', 'graph') and ``precision`` ('float32',
+    'tf32', 'bf16'): how steps are run, by default eagerly and in float32 (:class:`~pfa_edu.stepping.Execution`).
     ``changes``: fields of the recipe, e.g. ``epochs=5``.
 
     >>> from pfa_edu import PFA
@@ -192,7 +195,8 @@ def experiment(
                          weight_decay=changes.get("weight_decay", chosen.gentle_decay))  # fmt: skip
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # Measured on a CPU: ResNet-20 takes 0.77 of the time with channels last (`pfa-edu bench cifar10` shows it).
-    execution = execution or Execution(channels_last=not chosen.network.startswith("mlp"))
+    images = not chosen.network.startswith("mlp")
+    execution = Execution(engine or "eager", precision or "float32", channels_last=images)
     execution.check(torch.device(device))
     out = None if out is None else Path(out)
     return Experiment(
@@ -200,17 +204,20 @@ def experiment(
     )  # fmt: skip
 
 
-def run_grid(experiments: Iterable[Experiment], jobs: int = 1, progress: str = "auto") -> pd.DataFrame:
+def run_grid(
+    experiments: Iterable[Experiment], jobs: int = 1, progress: str = "auto", minutes: float | None = None
+) -> pd.DataFrame:
     """Runs them all, ``jobs`` at a time in processes of one thread each, and returns one tidy frame.
 
     Each keeps its own folder, so a grid that was cut goes on where it was; every run that is done stays done.
+    ``minutes``: no epoch is begun after so many; the frame holds what is there by then.
     """
-    todo = list(experiments)
+    todo, deadline = list(experiments), None if minutes is None else time.time() + 60 * minutes
     if jobs <= 1:
-        return pd.concat([e.run(progress).frame for e in todo], ignore_index=True)
+        return pd.concat([e.run(progress, deadline).frame for e in todo], ignore_index=True)
     context = multiprocessing.get_context("spawn")  # fork would inherit torch's threads in an undefined state
     with concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
-        futures = [pool.submit(_frame, e, "line" if progress == "auto" else progress) for e in todo]
+        futures = [pool.submit(_frame, e, "line" if progress == "auto" else progress, deadline) for e in todo]
         return pd.concat([f.result() for f in futures], ignore_index=True)
 
 
@@ -218,8 +225,8 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _frame(e: Experiment, progress: str) -> pd.DataFrame:
-    return e.run(progress).frame
+def _frame(e: Experiment, progress: str, deadline: float | None) -> pd.DataFrame:
+    return e.run(progress, deadline).frame
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
