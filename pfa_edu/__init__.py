@@ -23,6 +23,7 @@ from .errors import (
     ConfigError,
     DataError,
     DivergenceError,
+    LessonError,
     OutputError,
     PfaEduError,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "DataError",
     "DivergenceError",
     "Experiment",
+    "LessonError",
     "Linear",
     "OutputError",
     "PFAo",
