@@ -1,17 +1,18 @@
-"""The command line: pfa-edu run, reproduce, bench, list. Exit codes: 0 done, 1 an error that is explained, 2 wrong use,
-130 interrupted."""
+"""The command line: pfa-edu run, reproduce, lessons, bench, list. Exit codes: 0 done, 1 an error that is explained,
+2 wrong use, 130 interrupted."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 
 from . import __version__, bench, data, experiments, figures, lesson, published, stepping
-from .errors import PfaEduError
+from .errors import LessonError, PfaEduError
 from .rules import RULES, rule
 
 EXAMPLES = """examples:
@@ -19,6 +20,8 @@ EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
   pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
   pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
+  pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
+  pfa-edu lessons out/lessons --run exercises             executed without a screen: notebook and HTML page
   pfa-edu bench
   pfa-edu list
 """
@@ -72,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
         "--out", default="out", help="folder for notebook, page, figures, results.csv (default: out)"
     )
     reproduce.set_defaults(command=_reproduce)
+
+    lessons = commands.add_parser(
+        "lessons", help="copy the notebooks out, or execute them", epilog=EXAMPLES, formatter_class=raw
+    )
+    lessons.add_argument("folder", metavar="DIR", type=Path, help="folder that they are written to")
+    lessons.add_argument(
+        "--run", nargs="*", metavar="NAME",
+        help="execute those whose file name contains NAME (all without one); quickly, where they have a scale",
+    )  # fmt: skip
+    lessons.add_argument("--force", action="store_true", help="move files that are in the way to another name")
+    lessons.set_defaults(command=_lessons)
 
     bench_ = commands.add_parser("bench", help="a step of every rule against plain backprop")
     bench_.add_argument("--json", type=Path, help="also write the table there")
@@ -129,6 +143,42 @@ def _reproduce(args: argparse.Namespace) -> int:
     print(f"\nnotebook  {notebook}\npage      {page}\nresults   {out / 'results.csv'}")
     for figure in sorted(out.glob("*.png")):
         print(f"figure    {figure} (and .svg)")
+    return 0
+
+
+def _lessons(args: argparse.Namespace) -> int:
+    if args.run is not None:
+        return _run_lessons(args.folder.resolve(), args.run, args.force)
+    for path, what in lesson.copy(args.folder, args.force).items():
+        note = " (the one that was there keeps its content under another name)" if what == "replaced" else ""
+        print(f"{what:9s} {path}{note}")
+    print(f"open them: jupyter lab --notebook-dir={args.folder}")
+    return 0
+
+
+def _run_lessons(out: Path, names: list[str], force: bool) -> int:
+    """Executes them all, one after the other, also after one that fails; the first failure is shown at the end."""
+    chosen = [lesson.find(name).relative_to(lesson.folder()) for name in names] or lesson.all_lessons()
+    chosen = list(dict.fromkeys(chosen))
+    there = [p for name in chosen if (p := out / name).exists() or (p := p.with_suffix(".html")).exists()]
+    if not force:
+        lesson.refuse_to_overwrite(there)
+    failure = None
+    for path in chosen:
+        target = out / path
+        for old in (target, target.with_suffix(".html")):
+            if old.exists():
+                lesson.move_aside(old)
+        small = {"scale": "smoke", "out": str(target.with_suffix(""))}  # a folder of its own for what it computes
+        values = {name: small[name] for name in lesson.parameters(path.stem) if name in small}
+        start, outcome = time.perf_counter(), "passed"
+        try:
+            lesson.execute(path.stem, target.parent, values)
+        except LessonError as error:
+            failure, outcome = failure or error, "FAILED"
+        print(f"{outcome}  {time.perf_counter() - start:6.1f} s  {target} (and .html)", flush=True)
+    if failure is not None:
+        raise failure
     return 0
 
 
