@@ -123,11 +123,17 @@ def angle_axis(ax, theory=90.0):
 
 
 def dress(ax, title):
-    ax.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK)
+    """The look of axes over epochs."""
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     low, high = ax.dataLim.intervalx
     if low == high:  # a single epoch: no fractions of epochs beside it
         ax.set_xlim(low - 0.9, high + 0.9)
+    look(ax, title)
+
+
+def look(ax, title):
+    """The look of any axes: a bold title on the left, quiet lines, a grid behind the data."""
+    ax.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK)
     ax.xaxis.label.set(fontsize=10, color=INK)
     ax.yaxis.label.set(fontsize=10, color=INK)
     ax.tick_params(labelsize=9, color="#AAAAAA", labelcolor=INK)
