@@ -23,13 +23,17 @@ from .errors import (
     ConfigError,
     DataError,
     DivergenceError,
+    GridError,
     OutputError,
     PfaEduError,
 )
-from .experiments import Experiment, experiment, run_grid
+from .experiments import Experiment, experiment
+from .grid import run_grid
 from .layers import Conv2d, Linear, backprop, check_optimizer, connect_dfa, layers
 from .models import mlp
 from .rules import BP, DFA, FA, KP, PFA, RULES, SF, PFAo, Rule, rule
+from .sweep import results as sweep_results
+from .sweep import sweep
 from .training import Recipe, Trainer
 
 __version__ = "0.1.0"
@@ -48,6 +52,7 @@ __all__ = [
     "DataError",
     "DivergenceError",
     "Experiment",
+    "GridError",
     "Linear",
     "OutputError",
     "PFAo",
@@ -73,4 +78,6 @@ __all__ = [
     "rule",
     "run_grid",
     "steps_to_fade",
+    "sweep",
+    "sweep_results",
 ]

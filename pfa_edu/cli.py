@@ -1,5 +1,7 @@
-"""The command line: pfa-edu run, reproduce, bench, list. Exit codes: 0 done, 1 an error that is explained, 2 wrong use,
-130 interrupted."""
+"""The command line: pfa-edu run, reproduce, sweep, bench, list.
+
+Exit codes: 0 done, 1 an error that is explained, 2 wrong use, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,16 @@ import logging
 import sys
 from pathlib import Path
 
-import pandas as pd
-
-from . import __version__, bench, data, experiments, figures, lesson, published
+from . import __version__, data, experiments, grid, store
 from .errors import PfaEduError
 from .rules import RULES, rule
+from .sweep import plan, read_toml, sweep
 
 EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
   pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
   pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
+  pfa-edu sweep examples/sweep.toml --jobs 2              a grid; the same command again runs what is missing
   pfa-edu bench
   pfa-edu list
 """
@@ -70,6 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.set_defaults(command=_reproduce)
 
+    sweep_ = commands.add_parser(
+        "sweep", help="a grid of experiments, rules, knobs and seeds", epilog=EXAMPLES, formatter_class=raw
+    )
+    sweep_.add_argument("file", metavar="FILE.toml", help="the grid; examples/sweep.toml shows all that it can say")
+    sweep_.add_argument("--out", help="folder of the runs and results.csv (default: the file's, else out/FILE)")
+    sweep_.add_argument("--jobs", type=int, help="runs at a time on this machine (default: one for each core)")
+    sweep_.add_argument("--threads", type=int, help="of torch in each run (default 1)")
+    sweep_.add_argument("--backend", help=f"{', '.join(grid.BACKENDS)} (default: loky, processes of this machine)")
+    sweep_.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler or the ray cluster")
+    sweep_.add_argument("--list", action="store_true", help="only show the runs, and which are done")
+    sweep_.set_defaults(command=_sweep)
+
     bench_ = commands.add_parser("bench", help="a step of every rule against plain backprop")
     bench_.add_argument("--json", type=Path, help="also write the table there")
     bench_.add_argument("--rounds", type=int, default=20, help="interleaved rounds of timing (default 20)")
@@ -93,6 +107,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
+    import pandas as pd  # here, as below: the other commands need not wait for matplotlib and papermill
+
+    from . import figures, lesson, published
+
     names = [name.strip() for name in args.rules.split(",") if name.strip()]
     for name in names:
         rule(name)
@@ -118,7 +136,22 @@ def _reproduce(args: argparse.Namespace) -> int:
     return 0
 
 
+def _sweep(args: argparse.Namespace) -> int:
+    how = ("jobs", "threads", "backend", "scheduler")
+    given = read_toml(args.file)
+    given |= {name: getattr(args, name) for name in ("out", *how) if getattr(args, name) is not None}
+    if args.list:
+        for run in plan(**{name: value for name, value in given.items() if name not in how}):
+            print(f"{'done' if store.results(run.folder, run) is not None else 'to do':6s} {run.folder}")
+        return 0
+    sweep(**given)
+    print(f"results {Path(given['out']) / 'results.csv'}")
+    return 0
+
+
 def _bench(args: argparse.Namespace) -> int:
+    from . import bench
+
     result = bench.bench(rounds=args.rounds)
     print(bench.format_result(result))
     if args.json:

@@ -33,6 +33,12 @@ class DivergenceError(PfaEduError, ArithmeticError):
     """The loss stopped being a finite number."""
 
 
+class GridError(PfaEduError, RuntimeError):
+    """Runs of a grid failed. ``frame``: the results of all the others, which are done and kept."""
+
+    frame = None
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not among ``known``, with the nearest one as a suggestion.
 

@@ -1,14 +1,12 @@
-"""The paper's experiments as named presets: run one, run a grid, tidy results out."""
+"""The paper's experiments as named presets: run one, tidy results out."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import json
-import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,28 +169,6 @@ def experiment(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     out = None if out is None else Path(out)
     return Experiment(name, rule, seed, scale, dataset, out, recipe, chosen.hidden, device)
-
-
-def run_grid(experiments: Iterable[Experiment], jobs: int = 1, progress: str = "auto") -> pd.DataFrame:
-    """Runs them all, ``jobs`` at a time in processes of one thread each, and returns one tidy frame.
-
-    Each keeps its own folder, so a grid that was cut goes on where it was; every run that is done stays done.
-    """
-    todo = list(experiments)
-    if jobs <= 1:
-        return pd.concat([e.run(progress).frame for e in todo], ignore_index=True)
-    context = multiprocessing.get_context("spawn")  # fork would inherit torch's threads in an undefined state
-    with concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
-        futures = [pool.submit(_frame, e, "line" if progress == "auto" else progress) for e in todo]
-        return pd.concat([f.result() for f in futures], ignore_index=True)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _frame(e: Experiment, progress: str) -> pd.DataFrame:
-    return e.run(progress).frame
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -160,10 +160,11 @@ class Trainer:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Goes on from ``state()`` of the same run, bit for bit on the same CPU with the same number of threads."""
-        differ = [k for k in self.identity | state["identity"] if self.identity.get(k) != state["identity"].get(k)]
+        differ = differences(state["identity"], self.identity)
         if differ:
-            told = ", ".join(f"{k} {state['identity'].get(k)!r} there, {self.identity.get(k)!r} here" for k in differ)
-            raise CheckpointError(f"the checkpoint belongs to another run: {told}. Choose another folder for this one")
+            raise CheckpointError(
+                f"the checkpoint belongs to another run: {differ}. Choose another folder for this one"
+            )
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.order.set_state(state["order"].cpu())
@@ -210,15 +211,20 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return state
 
 
+def progress_kind(kind: str) -> str:
+    """'bar', 'line' or 'none'; what 'auto' means here."""
+    if kind not in ("auto", "bar", "line", "none"):
+        raise ConfigError(f"progress {kind!r}: 'auto', 'bar', 'line' or 'none'")
+    if kind == "auto":
+        return os.environ.get("PFA_EDU_PROGRESS") or ("bar" if sys.stderr.isatty() else "line")
+    return kind
+
+
 class progress_bar:
     """A tqdm bar in a terminal or a live notebook; elsewhere (a file, papermill, CI) one line an epoch."""
 
     def __init__(self, title: str, total: int, done: int, kind: str = "auto"):
-        if kind not in ("auto", "bar", "line", "none"):
-            raise ConfigError(f"progress {kind!r}: 'auto', 'bar', 'line' or 'none'")
-        if kind == "auto":
-            kind = os.environ.get("PFA_EDU_PROGRESS") or ("bar" if sys.stderr.isatty() else "line")
-        self.title, self.total, self.kind = title, total, kind
+        self.title, self.total, self.kind = title, total, (kind := progress_kind(kind))
         self.bar = tqdm(total=total, initial=done, desc=title, unit="epoch") if kind == "bar" else None
         if done and kind == "line" and done < total:
             print(f"{title}: going on after epoch {done}", flush=True)
@@ -241,6 +247,12 @@ class progress_bar:
                 f"{last['seconds']:.1f} s",
                 flush=True,
             )
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """In words, where two identities differ; empty if they are of one run."""
+    differ = [k for k in here | there if here.get(k) != there.get(k)]
+    return ", ".join(f"{k} {there.get(k)!r} there, {here.get(k)!r} here" for k in differ)
 
 
 def recipe_dict(recipe: Recipe) -> dict[str, Any]:

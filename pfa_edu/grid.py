@@ -1,0 +1,258 @@
+"""Many runs at once: the one engine under ``run_grid`` and ``sweep``. joblib and its backends do all the scheduling."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import filelock
+import pandas as pd
+import torch
+
+from . import store
+from .board import Board
+from .errors import ConfigError, GridError, PfaEduError, unknown
+from .experiments import Experiment
+from .training import progress_kind
+
+BACKENDS = ("loky", "dask", "ray")
+ATTEMPTS = 3  # how often a run whose process died under it is taken up again
+
+
+class Run(NamedTuple):
+    """A run of the grid, the folder of its record, and the name that tells it from the others."""
+
+    experiment: Experiment
+    folder: Path
+    name: str
+
+
+def run_grid(
+    experiments: Iterable[Experiment], jobs: int | None = 1, progress: str = "auto", *, threads: int | None = None,
+    backend: str = "loky", scheduler: str | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Runs what is not done yet, ``jobs`` at a time (None: one for each core), and returns one tidy frame of them all.
+
+    Every run keeps its own folder, so a grid that was cut goes on where it was. A run that fails is reported and does
+    not stop the others; a GridError at the end lists them all, and asking again runs what failed or is missing.
+
+    ``threads``: of torch in each run. By default one in a process of its own, so that runs do not fight for cores, and
+    whatever torch has in this process (``jobs=1``). A run's last digits depend on it.
+    ``backend``: 'loky' (processes of this machine), 'dask' (the cluster whose scheduler is at the address
+    ``scheduler``) or 'ray' (the cluster at ``scheduler``, else one that ray finds or starts). On a cluster its workers
+    decide how many runs go at once, and every machine must see the folders under the same path.
+    """
+    experiments = list(experiments)
+    jobs = check(experiments, jobs, threads, backend, scheduler)
+    kind = progress_kind(progress)
+    alone = backend == "loky" and jobs == 1  # in this process, where a run can show its own progress
+    threads = threads or (torch.get_num_threads() if alone else 1)
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = _runs(experiments, Path(scratch))
+        todo = []
+        for run in runs:
+            run.experiment.frame = store.results(run.folder, run.experiment)
+            if run.experiment.frame is None:
+                todo.append(run)
+        with Board(todo, len(runs), kind, f"{threads} thread{'s' * (threads > 1)} each") as board:
+            _run_all(todo, jobs, threads, backend, scheduler, kind if alone else None)
+        for run in todo:
+            run.experiment.frame = store.results(run.folder, run.experiment)
+    frames = [e.frame for e in experiments if e.frame is not None]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    if board.failed:
+        told = "\n".join(f"  {name}: {why}" for name, why in board.failed.items())
+        error = GridError(
+            f"{len(board.failed)} of {len(runs)} runs failed, the other {len(frames)} are done and kept:\n{told}\n"
+            f"Run the same again to take up only these"
+        )
+        error.frame = frame
+        raise error
+    return frame
+
+
+def check(experiments: list[Experiment], jobs: Any, threads: Any, backend: str, scheduler: str | None) -> int:
+    """ConfigError for everything that can be seen to be wrong before anything runs; returns how many at a time."""
+    if not experiments:
+        raise ConfigError("an empty grid: there is nothing to run. Give it at least one rule and one seed")
+    for name, value in (("jobs", jobs), ("threads", threads)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ConfigError(f"{name} {value!r}: how many, at least 1")
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, BACKENDS)
+    if backend == "dask" and not scheduler:
+        raise ConfigError("backend 'dask' hands the grid to a cluster: say where its scheduler is, tcp://HOST:8786")
+    if backend == "loky" and scheduler:
+        raise ConfigError(f"scheduler {scheduler!r}: backend 'loky' has none. Say backend 'dask' or 'ray'")
+    folders = Counter(e.folder for e in experiments)
+    if backend != "loky" and None in folders:
+        raise ConfigError(f"backend {backend!r} needs folders that its workers see too: out=None has none")
+    for folder, times in folders.items():
+        if folder and times > 1:
+            raise ConfigError(
+                f"{times} runs of the grid share the folder {folder}: give each its own rule, seed or out"
+            )
+    if jobs is None:
+        import joblib
+
+        jobs = max(1, joblib.cpu_count() // (threads or 1))  # the cores that this process may use, not all there are
+    return jobs
+
+
+def _runs(experiments: list[Experiment], scratch: Path) -> list[Run]:
+    """With a folder for the records of those that keep none."""
+    folders = [e.folder and e.folder.absolute() for e in experiments]
+    kept = [folder.parent for folder in folders if folder]
+    common = os.path.commonpath(kept) if kept else scratch
+    return [
+        Run(e, folder, str(folder.relative_to(common)))
+        if folder
+        else Run(e, scratch / str(i), f"{e.rule.label} seed {e.seed}")
+        for i, (e, folder) in enumerate(zip(experiments, folders, strict=True))
+    ]
+
+
+def _run_all(todo: list[Run], jobs: int, threads: int, backend: str, scheduler: str | None, show: str | None) -> None:
+    """Until every run is done or has failed."""
+    died: Counter[Path] = Counter()
+    parent = os.getpid() if backend == "loky" else None
+    while todo:
+        try:
+            with _pool(backend, scheduler, jobs, threads) as parallel:
+                parallel(
+                    _task(dataclasses.replace(r.experiment, net=None, frame=None), r.folder, threads, parent, show)
+                    for r in todo
+                )
+            return
+        except PfaEduError:
+            raise
+        except Exception as error:  # whatever a backend raises when a worker dies; joblib then gives up the whole call
+            records = {run: store.read(run.folder) for run in todo}
+            todo = [
+                run for run, record in records.items() if record is None or record["state"] not in ("done", "failed")
+            ]
+            lost = [run for run in todo if records[run] and records[run]["state"] == "running"]
+            if not lost:
+                raise PfaEduError(
+                    f"the {backend} backend cannot run the grid: {type(error).__name__}: {error}"
+                ) from error
+            died.update(run.folder for run in lost)
+            for run in lost:
+                if died[run.folder] == ATTEMPTS:
+                    told = "".join(traceback.format_exception_only(error))
+                    reason = f"the process under it died {ATTEMPTS} times (killed, out of memory?): {told}"
+                    store.write(run.folder, run.experiment, "failed", traceback=reason)
+            todo = [run for run in todo if died[run.folder] < ATTEMPTS]
+
+
+def _task(*args):
+    import joblib  # here, not above: what only looks at a finished grid need not wait for it
+
+    return joblib.delayed(_work)(*args)
+
+
+_alone = threading.Lock()  # torch's random stream and stdout are the process's: one run at a time in each
+
+
+def _work(e: Experiment, folder: Path, threads: int, parent: int | None, show: str | None) -> None:
+    """One run, wherever the backend puts it. Its outcome is its record; nothing is returned or raised."""
+    if parent not in (None, os.getpid()):
+        _end_with(parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = torch.get_num_threads()
+    # The file lock: after a sweep was killed, a cluster may still be busy with one of its runs. That is waited for.
+    with _alone, filelock.FileLock(folder / "grid.lock"):
+        if store.results(folder, e) is not None:
+            return
+        store.write(folder, e, "running")
+        start = time.perf_counter()
+        try:
+            torch.set_num_threads(threads)
+            with contextlib.nullcontext() if show else _log(folder / "log.txt"):
+                e.run(show or "line")
+        except Exception:
+            store.write(folder, e, "failed", traceback=traceback.format_exc())
+        else:
+            store.done(folder, e, time.perf_counter() - start)
+        finally:
+            torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _log(path: Path) -> Iterator[None]:
+    """What the run prints, an epoch a line: elsewhere it would be lost, or mixed with the others'."""
+    with open(path, "a", encoding="utf-8") as f, contextlib.redirect_stdout(f):
+        yield
+
+
+def _end_with(parent: int) -> None:
+    """A worker of this machine ends with the process that started it, however that ended, and so frees its run."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if not any(thread.name == "end_with" for thread in threading.enumerate()):
+        threading.Thread(target=watch, name="end_with", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _pool(backend: str, scheduler: str | None, jobs: int, threads: int) -> Iterator[Any]:
+    """joblib's Parallel on ``backend``: the whole grid is handed over at once, one run a task."""
+    import joblib
+
+    plan = {"pre_dispatch": "all", "batch_size": 1}
+    with contextlib.ExitStack() as stack:
+        if backend == "loky":
+            stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads))
+        elif backend == "dask":
+            client = stack.enter_context(_dask(scheduler))
+            stack.enter_context(joblib.parallel_config("dask", client=client, wait_for_workers_timeout=24 * 3600))
+        else:
+            _ray(scheduler)
+            stack.enter_context(joblib.parallel_config("ray", n_jobs=-1))
+        yield joblib.Parallel(**plan)
+
+
+def _dask(scheduler: str):
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ConfigError("backend 'dask' needs dask's distributed: pip install \"pfa-edu[dask]\"") from error
+    try:
+        client = Client(scheduler, timeout=30, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"no dask scheduler answers at {scheduler!r}: {error}") from error
+    many = {worker: n for worker, n in client.nthreads().items() if n > 1}
+    if many:
+        client.close()
+        worker, n = next(iter(many.items()))
+        raise ConfigError(
+            f"the dask worker {worker} has {n} threads, but a run needs a process of its own: start workers with "
+            f"--nthreads 1 --nworkers {n}"
+        )
+    return client
+
+
+def _ray(scheduler: str | None) -> None:
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise ConfigError("backend 'ray' needs ray: pip install \"pfa-edu[ray]\"") from error
+    if not ray.is_initialized():
+        try:
+            ray.init(address=scheduler, log_to_driver=False)
+        except (ConnectionError, ValueError) as error:
+            raise ConfigError(f"no ray cluster answers at {scheduler!r}: {error}") from error
+    register_ray()
