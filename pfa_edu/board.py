@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
@@ -26,7 +27,7 @@ class Board:
     def __init__(self, todo: list[Run], total: int, kind: str, note: str = ""):
         self.open = {run.folder: run for run in todo}  # neither done nor failed
         self.total, self.kind = total, kind
-        self.stamps = {run.folder: _stamp(run) for run in todo}  # what is left of an earlier grid is no news
+        self.stamps: dict[Path, int | None] = {}
         self.running: dict[str, float] = {}  # name: when it was first seen
         self.took: dict[str, list[float]] = defaultdict(list)  # rule: the seconds of its runs
         self.failed: dict[str, str] = {}
@@ -61,7 +62,7 @@ class Board:
         news = []
         for folder, run in list(self.open.items()):
             stamp = _stamp(run)
-            if stamp == self.stamps[folder]:
+            if stamp == self.stamps.get(folder):
                 continue
             self.stamps[folder] = stamp
             record = store.read(folder)
@@ -69,10 +70,10 @@ class Board:
                 self.running[run.name] = time.monotonic()
                 continue
             news.append((run, record))
-            del self.open[folder]
             self.running.pop(run.name, None)
         self.lanes = max(self.lanes, len(self.running))
         for run, record in news:
+            del self.open[run.folder]
             self._tell(run, record)
         if self.bar is not None:
             self.bar.set_postfix_str(self._outlook())
@@ -104,7 +105,7 @@ class Board:
         )
 
     def left(self) -> float | None:
-        """Seconds to the end, if a run takes what those of its rule took, or else all of them; None before the first."""
+        """Seconds to the end, if a run takes what those of its rule took, or else all; None before one has ended."""
         every = [seconds for runs in self.took.values() for seconds in runs]
         if not every:
             return None

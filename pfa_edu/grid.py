@@ -25,7 +25,6 @@ from .experiments import Experiment
 from .training import progress_kind
 
 BACKENDS = ("loky", "dask", "ray")
-ATTEMPTS = 3  # how often a run whose process died under it is taken up again
 
 
 class Run(NamedTuple):
@@ -62,6 +61,7 @@ def run_grid(
         for run in runs:
             run.experiment.frame = store.results(run.folder, run.experiment)
             if run.experiment.frame is None:
+                store.forget(run.folder)
                 todo.append(run)
         with Board(todo, len(runs), kind, f"{threads} thread{'s' * (threads > 1)} each") as board:
             _run_all(todo, jobs, threads, backend, scheduler, kind if alone else None)
@@ -122,39 +122,38 @@ def _runs(experiments: list[Experiment], scratch: Path) -> list[Run]:
 
 
 def _run_all(todo: list[Run], jobs: int, threads: int, backend: str, scheduler: str | None, show: str | None) -> None:
-    """Until every run is done or has failed."""
-    died: Counter[Path] = Counter()
+    """Until every run is done or has failed.
+
+    Whatever its run does, a task returns; what ends joblib's call is the death of a worker (killed, out of memory), and
+    it may take the other workers with it. So the runs that were lost go on from their checkpoints: among the others the
+    first time, alone the second, and if such a one dies it has failed.
+    """
+    lost: Counter[Path] = Counter()
     parent = os.getpid() if backend == "loky" else None
     while todo:
+        batch = [run for run in todo if lost[run.folder] < 2] or todo[:1]
+        tasks = [
+            (dataclasses.replace(run.experiment, net=None, frame=None), run.folder, threads, parent, show)
+            for run in batch
+        ]
         try:
-            with _pool(backend, scheduler, jobs, threads) as parallel:
-                parallel(
-                    _task(dataclasses.replace(r.experiment, net=None, frame=None), r.folder, threads, parent, show)
-                    for r in todo
-                )
-            return
+            with _pool(backend, scheduler, jobs, threads) as pool:
+                pool(_delayed(*task) for task in tasks)
         except PfaEduError:
             raise
-        except Exception as error:  # whatever a backend raises when a worker dies; joblib then gives up the whole call
-            records = {run: store.read(run.folder) for run in todo}
-            todo = [
-                run for run, record in records.items() if record is None or record["state"] not in ("done", "failed")
-            ]
-            lost = [run for run in todo if records[run] and records[run]["state"] == "running"]
-            if not lost:
-                raise PfaEduError(
-                    f"the {backend} backend cannot run the grid: {type(error).__name__}: {error}"
-                ) from error
-            died.update(run.folder for run in lost)
-            for run in lost:
-                if died[run.folder] == ATTEMPTS:
-                    told = "".join(traceback.format_exception_only(error))
-                    reason = f"the process under it died {ATTEMPTS} times (killed, out of memory?): {told}"
-                    store.write(run.folder, run.experiment, "failed", traceback=reason)
-            todo = [run for run in todo if died[run.folder] < ATTEMPTS]
+        except Exception as error:  # each backend has its own
+            dead = [run for run in batch if store.state(run.folder) == "running"]
+            if not dead:
+                told = f"{type(error).__name__}: {error}"
+                raise PfaEduError(f"the backend {backend!r} cannot run the grid: {told}") from error
+            lost.update(run.folder for run in dead)
+            if len(batch) == 1:
+                told = f"{type(error).__name__}: the process died under it, alone too (killed, out of memory?)"
+                store.write(batch[0].folder, batch[0].experiment, "failed", traceback=told)
+        todo = [run for run in todo if store.state(run.folder) not in ("done", "failed")]
 
 
-def _task(*args):
+def _delayed(*args):
     import joblib  # here, not above: what only looks at a finished grid need not wait for it
 
     return joblib.delayed(_work)(*args)
@@ -211,37 +210,51 @@ def _pool(backend: str, scheduler: str | None, jobs: int, threads: int) -> Itera
     """joblib's Parallel on ``backend``: the whole grid is handed over at once, one run a task."""
     import joblib
 
-    plan = {"pre_dispatch": "all", "batch_size": 1}
     with contextlib.ExitStack() as stack:
         if backend == "loky":
             stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads))
         elif backend == "dask":
-            client = stack.enter_context(_dask(scheduler))
-            stack.enter_context(joblib.parallel_config("dask", client=client, wait_for_workers_timeout=24 * 3600))
+            stack.enter_context(joblib.parallel_config(stack.enter_context(_dask(scheduler)), n_jobs=-1))
         else:
             _ray(scheduler)
             stack.enter_context(joblib.parallel_config("ray", n_jobs=-1))
-        yield joblib.Parallel(**plan)
+        yield joblib.Parallel(pre_dispatch="all", batch_size=1)
 
 
-def _dask(scheduler: str):
+@contextlib.contextmanager
+def _dask(scheduler: str) -> Iterator[Any]:
+    """joblib's backend on the cluster at the address ``scheduler``."""
     try:
         from distributed import Client
+        from joblib._dask import DaskDistributedBackend
     except ImportError as error:
         raise ConfigError("backend 'dask' needs dask's distributed: pip install \"pfa-edu[dask]\"") from error
+
+    class Backend(DaskDistributedBackend):
+        """joblib 1.6 hears only of tasks that end: for one that dask gave up, its workers dead, it waits for ever."""
+
+        def submit(self, func, callback=None):
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda ended: ended.exception() and callback(ended.exception()))
+            return future
+
+        def retrieve_result_callback(self, out):
+            if isinstance(out, BaseException):
+                raise out
+            return super().retrieve_result_callback(out)
+
     try:
         client = Client(scheduler, timeout=30, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"no dask scheduler answers at {scheduler!r}: {error}") from error
-    many = {worker: n for worker, n in client.nthreads().items() if n > 1}
-    if many:
-        client.close()
-        worker, n = next(iter(many.items()))
-        raise ConfigError(
-            f"the dask worker {worker} has {n} threads, but a run needs a process of its own: start workers with "
-            f"--nthreads 1 --nworkers {n}"
-        )
-    return client
+    with client:
+        for worker, n in client.nthreads().items():
+            if n > 1:
+                raise ConfigError(
+                    f"the dask worker {worker} has {n} threads, but a run needs a process of its own: start workers "
+                    f"with --nthreads 1 --nworkers {n}"
+                )
+        yield Backend(client=client, wait_for_workers_timeout=24 * 3600)  # a queue may take its time to grant them
 
 
 def _ray(scheduler: str | None) -> None:

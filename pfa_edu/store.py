@@ -54,6 +54,17 @@ def read(folder: Path) -> dict[str, Any] | None:
     return record
 
 
+def state(folder: Path) -> str | None:
+    """'running', 'failed', 'done', or None."""
+    record = read(folder)
+    return record and record["state"]
+
+
+def forget(folder: Path) -> None:
+    """Removes the record of a run that is to be taken up again. Its checkpoint stays."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
 def results(folder: Path, e: Experiment) -> pd.DataFrame | None:
     """The tidy frame of ``e`` if it is done, else None. Never that of another run: ConfigError if one is kept there."""
     record = read(folder)

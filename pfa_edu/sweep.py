@@ -104,9 +104,8 @@ def results(out: str | Path) -> pd.DataFrame:
         record = store.read(out / run["folder"])
         if record and record["state"] == "done" and record["identity"] == run["identity"]:
             frames.append(store.frame(record).assign(**run["config"]))
-    if not frames:
-        return pd.DataFrame(columns=[*kept["columns"], *COLUMNS])
-    return pd.concat(frames, ignore_index=True)[[*kept["columns"], *COLUMNS]]
+    columns = [*kept["columns"], *COLUMNS]
+    return pd.concat(frames, ignore_index=True).reindex(columns=columns) if frames else pd.DataFrame(columns=columns)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
