@@ -130,8 +130,8 @@ def _stamp(run: Run) -> int | None:
 
 def _accuracy(record: dict) -> str:
     frame = store.frame(record)
-    accuracy = frame[frame.metric == "test_accuracy"]
-    return f", test {accuracy.value.iloc[-1]:.2f} %" if len(accuracy) else ""
+    accuracy = frame[frame.metric.str.endswith("_accuracy")]  # the test set's comes last, where there is one
+    return f", {accuracy.metric.iloc[-1].replace('_', ' ')} {accuracy.value.iloc[-1]:.2f} %" if len(accuracy) else ""
 
 
 def _duration(seconds: float) -> str:

@@ -39,6 +39,10 @@ class GridError(PfaEduError, RuntimeError):
     frame = None
 
 
+class MemoryLimitError(PfaEduError, MemoryError):
+    """The machine has not enough memory for the network and batch."""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not among ``known``, with the nearest one as a suggestion.
 

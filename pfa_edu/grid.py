@@ -22,7 +22,7 @@ from . import store
 from .board import Board
 from .errors import ConfigError, GridError, PfaEduError, unknown
 from .experiments import Experiment
-from .training import progress_kind
+from .progress import kind_here
 
 BACKENDS = ("loky", "dask", "ray")
 
@@ -52,7 +52,7 @@ def run_grid(
     """
     experiments = list(experiments)
     jobs = check(experiments, jobs, threads, backend, scheduler)
-    kind = progress_kind(progress)
+    kind = kind_here(progress)
     alone = backend == "loky" and jobs == 1  # in this process, where a run can show its own progress
     threads = threads or (torch.get_num_threads() if alone else 1)
     with tempfile.TemporaryDirectory() as scratch:

@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from .errors import ConfigError, OutputError
+from .checkpoints import check_identity
+from .errors import OutputError
 from .experiments import Experiment
-from .training import differences
 
 FILE = "run.json"
 FORMAT = "pfa_edu run 1"
@@ -66,13 +66,11 @@ def forget(folder: Path) -> None:
 
 
 def results(folder: Path, e: Experiment) -> pd.DataFrame | None:
-    """The tidy frame of ``e`` if it is done, else None. Never that of another run: ConfigError if one is kept there."""
+    """The tidy frame of ``e`` if it is done, else None; CheckpointError if another run's is kept there."""
     record = read(folder)
     if record is None or record["state"] != "done":
         return None
-    differ = differences(record["identity"], json.loads(json.dumps(e.identity)))  # as JSON has it: no tuples
-    if differ:
-        raise ConfigError(f"{folder} keeps the results of another run: {differ}. Choose another folder for this one")
+    check_identity(json.loads(json.dumps(e.identity)), record["identity"])  # as JSON has it: no tuples
     return frame(record)
 
 

@@ -201,7 +201,7 @@ def test_another_configuration_never_takes_an_old_result(tmp_path):
     changed = runs(tmp_path, ["fa"], 1)
     changed[0].recipe = dataclasses.replace(changed[0].recipe, lr=0.5)
     before = stamps(tmp_path)
-    with pytest.raises(pe.ConfigError, match=r"another run: lr 0.01 there, 0.5 here"):
+    with pytest.raises(pe.CheckpointError, match=r"another run: lr 0.01 there, 0.5 here"):
         pe.run_grid(changed, progress="none")
     assert stamps(tmp_path) == before
 
