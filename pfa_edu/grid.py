@@ -20,7 +20,7 @@ import torch
 
 from . import store
 from .board import Board
-from .errors import ConfigError, GridError, PfaEduError, unknown
+from .errors import ConfigError, GridError, OutputError, PfaEduError, unknown
 from .experiments import Experiment
 from .progress import kind_here
 
@@ -132,13 +132,11 @@ def _run_all(todo: list[Run], jobs: int, threads: int, backend: str, scheduler: 
     parent = os.getpid() if backend == "loky" else None
     while todo:
         batch = [run for run in todo if lost[run.folder] < 2] or todo[:1]
-        tasks = [
-            (dataclasses.replace(run.experiment, net=None, frame=None), run.folder, threads, parent, show)
-            for run in batch
-        ]
+        tasks = [(_for_travel(run.experiment), run.folder, threads, parent, show) for run in batch]
         try:
             with _pool(backend, scheduler, jobs, threads) as pool:
                 pool(_delayed(*task) for task in tasks)
+            _await_records(batch)
         except PfaEduError:
             raise
         except Exception as error:  # each backend has its own
@@ -151,6 +149,24 @@ def _run_all(todo: list[Run], jobs: int, threads: int, backend: str, scheduler: 
                 told = f"{type(error).__name__}: the process died under it, alone too (killed, out of memory?)"
                 store.write(batch[0].folder, batch[0].experiment, "failed", traceback=told)
         todo = [run for run in todo if store.state(run.folder) not in ("done", "failed")]
+
+
+def _for_travel(e: Experiment) -> Experiment:
+    """Without its results, and with a folder that means the same in whatever folder a worker was started."""
+    return dataclasses.replace(e, net=None, frame=None, out=e.out and Path(e.out).absolute())
+
+
+def _await_records(batch: list[Run], patience_s: float = 60) -> None:
+    """All tasks have ended, so the records are written; a network's file system may show them a little later."""
+    give_up = time.monotonic() + patience_s
+    for run in batch:
+        while store.state(run.folder) not in ("done", "failed"):
+            if time.monotonic() > give_up:
+                raise OutputError(
+                    f"{run.name} was run, but nothing of it is in {run.folder}: the workers must see this folder "
+                    f"under the same path, on a file system that all machines share"
+                )
+            time.sleep(0.5)
 
 
 def _delayed(*args):
