@@ -37,9 +37,14 @@ def _dask(scheduler: str) -> Iterator[Any]:
         raise ConfigError("backend 'dask' needs dask's distributed: pip install \"pfa-edu[dask]\"") from error
 
     class Backend(DaskDistributedBackend):
-        """joblib 1.6 hears only of tasks that end: for one that dask gave up, its workers dead, it waits for ever."""
+        """Two things that joblib 1.6 does otherwise would be wrong here."""
+
+        def effective_n_jobs(self, n_jobs):
+            """Never 1: with one worker, and be it the first of many, joblib would run all of it in this process."""
+            return max(2, super().effective_n_jobs(n_jobs))
 
         def submit(self, func, callback=None):
+            """Tells joblib of a task that dask gave up, its workers dead, too; it would wait for it for ever."""
             future = super().submit(func, callback)
             future.add_done_callback(lambda ended: ended.exception() and callback(ended.exception()))
             return future
@@ -72,6 +77,9 @@ def _ray(scheduler: str | None) -> None:
     if not ray.is_initialized():
         try:
             ray.init(address=scheduler, log_to_driver=False)
-        except (ConnectionError, ValueError) as error:
-            raise ConfigError(f"no ray cluster answers at {scheduler!r}: {error}") from error
+        except Exception as error:  # ray raises bare Exceptions too
+            where = f"no ray cluster answers at {scheduler!r}" if scheduler else "ray does not start"
+            raise ConfigError(f"{where}: {error}") from error
+    if ray.cluster_resources().get("CPU", 0) < 2:  # joblib would run all of it in this process
+        raise ConfigError("the ray cluster has less than two CPUs: there is nothing to share out. Say backend 'loky'")
     register_ray()

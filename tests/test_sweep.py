@@ -296,11 +296,26 @@ def test_dask_loses_nothing_with_a_worker(tmp_path, serial):
         killer.join()
     same(frame, serial)
     path, pid = killed[0]
+    assert {record["pid"] for record in records(tmp_path).values()}.isdisjoint({os.getpid()})
     assert records(tmp_path)[path]["pid"] != pid
 
 
 @pytest.mark.slow
-def test_ray(tmp_path, serial):
+def test_dask_giving_up_a_run_is_its_failure(tmp_path, serial):
+    dask = pytest.importorskip("dask", reason="dask is not installed")
+    deadly = runs(tmp_path, ["bp", "fa"], 1, cls=Deadly)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        cluster_of_two() as cluster,
+        pytest.raises(pe.GridError, match=r"1 of 2 runs failed.*\n.*fa-seed0: KilledWorker") as failed,
+    ):
+        pe.run_grid(deadly, progress="none", backend="dask", scheduler=cluster.scheduler_address)
+    same(failed.value.frame, serial[(serial.seed == 0) & (serial.rule == "bp")])
+
+
+@pytest.mark.slow
+def test_ray(tmp_path, serial, monkeypatch):
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # on a busy machine ray's own 30 are not enough
     ray = pytest.importorskip("ray", reason="ray is not installed")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
