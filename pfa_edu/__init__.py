@@ -24,14 +24,17 @@ from .errors import (
     DataError,
     DivergenceError,
     GridError,
+    LessonError,
+    MemoryLimitError,
     OutputError,
     PfaEduError,
 )
 from .experiments import Experiment, experiment
 from .grid import run_grid
 from .layers import Conv2d, Linear, backprop, check_optimizer, connect_dfa, layers
-from .models import mlp
+from .models import mlp, resnet20, resnet32, resnet44, resnet56
 from .rules import BP, DFA, FA, KP, PFA, RULES, SF, PFAo, Rule, rule
+from .stepping import Execution
 from .sweep import results as sweep_results
 from .sweep import sweep
 from .training import Recipe, Trainer
@@ -51,9 +54,12 @@ __all__ = [
     "ConversionWarning",
     "DataError",
     "DivergenceError",
+    "Execution",
     "Experiment",
     "GridError",
+    "LessonError",
     "Linear",
+    "MemoryLimitError",
     "OutputError",
     "PFAo",
     "PfaEduError",
@@ -75,6 +81,10 @@ __all__ = [
     "mlp",
     "norm_ratio",
     "path_alignment",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
     "rule",
     "run_grid",
     "steps_to_fade",

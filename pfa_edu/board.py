@@ -79,9 +79,10 @@ class Board:
             self.bar.set_postfix_str(self._outlook())
 
     def _tell(self, run: Run, record: dict) -> None:
-        if record["state"] == "done":
+        if record["state"] in ("done", "cut"):
             self.took[run.experiment.rule.label].append(record["seconds"])
-            text = f"{run.name} done in {record['seconds']:.1f} s{_accuracy(record)}"
+            ended = "done in" if record["state"] == "done" else "cut by the time limit after"
+            text = f"{run.name} {ended} {record['seconds']:.1f} s{_accuracy(record)}"
         else:
             self.failed[run.name] = record["traceback"].strip().splitlines()[-1]
             settings = ", ".join(f"{k} {v!r}" for k, v in record["identity"].items())

@@ -1,4 +1,4 @@
-"""The command line: pfa-edu run, reproduce, sweep, bench, list.
+"""The command line: pfa-edu run, reproduce, lessons, sweep, bench, list.
 
 Exit codes: 0 done, 1 an error that is explained, 2 wrong use, 130 interrupted.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from pathlib import Path
 
-from . import __version__, data, experiments, grid, store
-from .errors import PfaEduError
+from . import __version__, data, experiments, stepping, store
+from .backends import BACKENDS
+from .errors import LessonError, PfaEduError
 from .rules import RULES, rule
 from .sweep import plan, read_toml, sweep
 
@@ -19,6 +21,9 @@ EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
   pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
   pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
+  pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
+  pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
+  pfa-edu lessons out/lessons --run exercises             executed without a screen: notebook and HTML page
   pfa-edu sweep examples/sweep.toml --jobs 2              a grid; the same command again runs what is missing
   pfa-edu bench
   pfa-edu list
@@ -53,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
     run.add_argument("--dataset", help=", ".join(data.NAMES))
     run.add_argument("--epochs", type=int)
-    run.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
+    _execution(run)
     run.add_argument("--out", default="runs", help="folder of runs (default: runs)")
     run.set_defaults(command=_run)
 
@@ -62,15 +67,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
     reproduce.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
-    reproduce.add_argument("--rules", default=",".join(RULES), help="comma-separated (default: all seven)")
+    reproduce.add_argument("--rules", help="comma-separated (default: the notebook's)")
     reproduce.add_argument("--seeds", type=int, default=1, help="how many seeds, from 0 (default 1)")
     reproduce.add_argument("--ratio", type=float, default=10)
     reproduce.add_argument("--dataset", help=", ".join(data.NAMES))
     reproduce.add_argument("--jobs", type=int, default=1, help="runs at a time, in processes of one thread each")
+    reproduce.add_argument("--minutes", type=float, help="begin no epoch after so many; the same command goes on")
+    _execution(reproduce)
     reproduce.add_argument(
         "--out", default="out", help="folder for notebook, page, figures, results.csv (default: out)"
     )
     reproduce.set_defaults(command=_reproduce)
+
+    lessons = commands.add_parser(
+        "lessons", help="copy the notebooks out, or execute them", epilog=EXAMPLES, formatter_class=raw
+    )
+    lessons.add_argument("folder", metavar="DIR", type=Path, help="folder that they are written to")
+    lessons.add_argument(
+        "--run", nargs="*", metavar="NAME",
+        help="execute those whose file name contains NAME (all without one); quickly, where they have a scale",
+    )  # fmt: skip
+    lessons.add_argument("--force", action="store_true", help="move files that are in the way to another name")
+    lessons.set_defaults(command=_lessons)
 
     sweep_ = commands.add_parser(
         "sweep", help="a grid of experiments, rules, knobs and seeds", epilog=EXAMPLES, formatter_class=raw
@@ -79,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep_.add_argument("--out", help="folder of the runs and results.csv (default: the file's, else out/FILE)")
     sweep_.add_argument("--jobs", type=int, help="runs at a time on this machine (default: one for each core)")
     sweep_.add_argument("--threads", type=int, help="of torch in each run (default 1)")
-    sweep_.add_argument("--backend", help=f"{', '.join(grid.BACKENDS)} (default: loky, processes of this machine)")
+    sweep_.add_argument("--backend", help=f"{', '.join(BACKENDS)} (default: loky, processes of this machine)")
     sweep_.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler or the ray cluster")
     sweep_.add_argument("--list", action="store_true", help="only show the runs, and which are done")
     sweep_.set_defaults(command=_sweep)
@@ -93,12 +111,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _execution(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
+    command.add_argument("--engine", choices=stepping.ENGINES, help="default eager; graph: CUDA graphs, on a GPU")
+    command.add_argument("--precision", choices=stepping.PRECISIONS, help="default float32")
+
+
 def _run(args: argparse.Namespace) -> int:
     knobs = {k: getattr(args, k) for k in ("ratio", "density", "kind") if getattr(args, k) is not None}
     changes = {} if args.epochs is None else {"epochs": args.epochs}
     e = experiments.experiment(
         args.experiment, rule(args.rule, **knobs), args.seed, args.scale,
-        dataset=args.dataset, out=args.out, device=args.device, **changes,
+        dataset=args.dataset, out=args.out, device=args.device, engine=args.engine, precision=args.precision,
+        **changes,
     ).run()  # fmt: skip
     last = e.frame[e.frame.epoch == e.frame.epoch.max()]
     print(last.to_string(index=False, float_format="{:.4g}".format))
@@ -111,9 +136,6 @@ def _reproduce(args: argparse.Namespace) -> int:
 
     from . import figures, lesson, published
 
-    names = [name.strip() for name in args.rules.split(",") if name.strip()]
-    for name in names:
-        rule(name)
     if args.seeds < 1:
         raise experiments.ConfigError(f"--seeds {args.seeds}: how many, at least 1")
     dataset = args.dataset or experiments.preset(args.experiment, args.scale).dataset
@@ -122,9 +144,16 @@ def _reproduce(args: argparse.Namespace) -> int:
     for noisy in ("papermill", "papermill.translators"):
         logging.getLogger(noisy).setLevel(logging.WARNING if noisy.endswith("s") else logging.INFO)
     parameters = {
-        "dataset": dataset, "scale": args.scale, "rules": names, "seeds": args.seeds, "ratio": args.ratio,
-        "out": str(out), "jobs": args.jobs,
+        "dataset": dataset, "scale": args.scale, "seeds": args.seeds, "ratio": args.ratio, "out": str(out),
+        "jobs": args.jobs,
     }  # fmt: skip
+    if args.rules is not None:
+        parameters["rules"] = [name.strip() for name in args.rules.split(",") if name.strip()]
+        for name in parameters["rules"]:
+            rule(name)
+    for name in ("minutes", "device", "engine", "precision"):
+        if getattr(args, name) is not None:
+            parameters[name] = getattr(args, name)
     notebook, page = lesson.execute(args.experiment, out, parameters)
     frame = pd.read_csv(out / "results.csv")
     curves = published.curves(args.experiment) if dataset == args.experiment else None
@@ -133,6 +162,46 @@ def _reproduce(args: argparse.Namespace) -> int:
     print(f"\nnotebook  {notebook}\npage      {page}\nresults   {out / 'results.csv'}")
     for figure in sorted(out.glob("*.png")):
         print(f"figure    {figure} (and .svg)")
+    return 0
+
+
+def _lessons(args: argparse.Namespace) -> int:
+    from . import lesson
+
+    if args.run is not None:
+        return _run_lessons(args.folder.resolve(), args.run, args.force)
+    for path, what in lesson.copy(args.folder, args.force).items():
+        note = " (the one that was there keeps its content under another name)" if what == "replaced" else ""
+        print(f"{what:9s} {path}{note}")
+    print(f"open them: jupyter lab --notebook-dir={args.folder}")
+    return 0
+
+
+def _run_lessons(out: Path, names: list[str], force: bool) -> int:
+    """Executes them all, one after the other, also after one that fails; the first failure is shown at the end."""
+    from . import lesson
+
+    chosen = [lesson.find(name).relative_to(lesson.folder()) for name in names] or lesson.all_lessons()
+    chosen = list(dict.fromkeys(chosen))
+    there = [p for name in chosen if (p := out / name).exists() or (p := p.with_suffix(".html")).exists()]
+    if not force:
+        lesson.refuse_to_overwrite(there)
+    failure = None
+    for path in chosen:
+        target = out / path
+        for old in (target, target.with_suffix(".html")):
+            if old.exists():
+                lesson.move_aside(old)
+        small = {"scale": "smoke", "out": str(target.with_suffix(""))}  # a folder of its own for what it computes
+        values = {name: small[name] for name in lesson.parameters(path.stem) if name in small}
+        start, outcome = time.perf_counter(), "passed"
+        try:
+            lesson.execute(path.stem, target.parent, values)
+        except LessonError as error:
+            failure, outcome = failure or error, "FAILED"
+        print(f"{outcome}  {time.perf_counter() - start:6.1f} s  {target} (and .html)", flush=True)
+    if failure is not None:
+        raise failure
     return 0
 
 

@@ -158,12 +158,14 @@ class Experiment:
 
 def experiment(
     name: str, rule: Rule | str, seed: int = 0, scale: str = "classroom", *, dataset: str | None = None,
-    out: str | Path | None = "runs", device: str | None = None, execution: Execution | None = None, **changes,
+    out: str | Path | None = "runs", device: str | None = None, engine: str | None = None,
+    precision: str | None = None, **changes,
 ) -> Experiment:  # fmt: skip
     """The experiment ``name`` ('mnist', 'cifar10') at ``scale`` ('smoke', 'classroom', 'paper'), ready to ``run()``.
 
     ``dataset``: another than the preset's. ``out``: the folder that keeps it (None keeps nothing). ``device``: 'cpu' or
-    'cuda', by default a GPU where there is one. ``execution``: how steps are run (engine, precision, memory order).
+    'cuda', by default a GPU where there is one. ``engine`` ('eager', 'compile', 'graph') and ``precision`` ('float32',
+    'tf32', 'bf16'): how steps are run, by default eagerly and in float32 (:class:`~pfa_edu.stepping.Execution`).
     ``changes``: fields of the recipe, e.g. ``epochs=5``.
 
     >>> from pfa_edu import PFA
@@ -190,7 +192,8 @@ def experiment(
                          weight_decay=changes.get("weight_decay", chosen.gentle_decay))  # fmt: skip
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # Measured on a CPU: ResNet-20 takes 0.77 of the time with channels last (`pfa-edu bench cifar10` shows it).
-    execution = execution or Execution(channels_last=not chosen.network.startswith("mlp"))
+    images = not chosen.network.startswith("mlp")
+    execution = Execution(engine or "eager", precision or "float32", channels_last=images)
     execution.check(torch.device(device))
     out = None if out is None else Path(out)
     return Experiment(

@@ -35,14 +35,15 @@ class Run(NamedTuple):
 
 
 def run_grid(
-    experiments: Iterable[Experiment], jobs: int | None = 1, progress: str = "auto", *, threads: int | None = None,
-    backend: str = "loky", scheduler: str | None = None,
+    experiments: Iterable[Experiment], jobs: int | None = 1, progress: str = "auto", minutes: float | None = None, *,
+    threads: int | None = None, backend: str = "loky", scheduler: str | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Runs what is not done yet, ``jobs`` at a time (None: one for each core), and returns one tidy frame of them all.
 
     Every run keeps its own folder, so a grid that was cut goes on where it was. A run that fails is reported and does
     not stop the others; a GridError at the end lists them all, and asking again runs what failed or is missing.
 
+    ``minutes``: no epoch is begun after so many; the frame holds what is there by then, and asking again goes on.
     ``threads``: of torch in each run. By default one in a process of its own, so that runs do not fight for cores, and
     whatever torch has in this process (``jobs=1``). A run's last digits depend on it.
     ``backend``: 'loky' (processes of this machine), 'dask' (the cluster whose scheduler is at the address
@@ -51,6 +52,7 @@ def run_grid(
     """
     experiments = list(experiments)
     jobs = check(experiments, jobs, threads, backend, scheduler)
+    deadline = None if minutes is None else time.time() + 60 * minutes
     kind = kind_here(progress)
     alone = backend == "loky" and jobs == 1  # in this process, where a run can show its own progress
     threads = threads or (torch.get_num_threads() if alone else 1)
@@ -63,9 +65,11 @@ def run_grid(
                 store.forget(run.folder)
                 todo.append(run)
         with Board(todo, len(runs), kind, f"{threads} thread{'s' * (threads > 1)} each") as board:
-            _run_all(todo, jobs, threads, backend, scheduler, kind if alone else None)
+            how = How(threads, kind if alone else None, deadline, os.getpid() if backend == "loky" else None)
+            _run_all(todo, jobs, backend, scheduler, how)
         for run in todo:
-            run.experiment.frame = store.results(run.folder, run.experiment)
+            record = store.read(run.folder)
+            run.experiment.frame = store.frame(record) if record["state"] in ("done", "cut") else None
     frames = [e.frame for e in experiments if e.frame is not None]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     if board.failed:
@@ -120,20 +124,28 @@ def _runs(experiments: list[Experiment], scratch: Path) -> list[Run]:
     ]
 
 
-def _run_all(todo: list[Run], jobs: int, threads: int, backend: str, scheduler: str | None, show: str | None) -> None:
-    """Until every run is done or has failed.
+class How(NamedTuple):
+    """Of each run: torch's threads, how it shows its progress (None: in its log), when to begin no further epoch."""
+
+    threads: int
+    show: str | None
+    deadline: float | None
+    parent: int | None  # the process whose end is the end of a worker
+
+
+def _run_all(todo: list[Run], jobs: int, backend: str, scheduler: str | None, how: How) -> None:
+    """Until every run is done, cut by the deadline, or failed.
 
     Whatever its run does, a task returns; what ends joblib's call is the death of a worker (killed, out of memory), and
     it may take the other workers with it. So the runs that were lost go on from their checkpoints: among the others the
     first time, alone the second, and if such a one dies it has failed.
     """
     lost: Counter[Path] = Counter()
-    parent = os.getpid() if backend == "loky" else None
     while todo:
         batch = [run for run in todo if lost[run.folder] < 2] or todo[:1]
-        tasks = [(_for_travel(run.experiment), run.folder, threads, parent, show) for run in batch]
+        tasks = [(_for_travel(run.experiment), run.folder, how) for run in batch]
         try:
-            with pool(backend, scheduler, jobs, threads) as parallel:
+            with pool(backend, scheduler, jobs, how.threads) as parallel:
                 parallel(_delayed(*task) for task in tasks)
             _await_records(batch)
         except PfaEduError:
@@ -147,7 +159,7 @@ def _run_all(todo: list[Run], jobs: int, threads: int, backend: str, scheduler: 
             if len(batch) == 1:
                 told = f"{type(error).__name__}: the process died under it, alone too (killed, out of memory?)"
                 store.write(batch[0].folder, batch[0].experiment, "failed", traceback=told)
-        todo = [run for run in todo if store.state(run.folder) not in ("done", "failed")]
+        todo = [run for run in todo if store.state(run.folder) not in store.ENDED]
 
 
 def _for_travel(e: Experiment) -> Experiment:
@@ -159,7 +171,7 @@ def _await_records(batch: list[Run], patience_s: float = 60) -> None:
     """All tasks have ended, so the records are written; a network's file system may show them a little later."""
     give_up = time.monotonic() + patience_s
     for run in batch:
-        while store.state(run.folder) not in ("done", "failed"):
+        while store.state(run.folder) not in store.ENDED:
             if time.monotonic() > give_up:
                 raise OutputError(
                     f"{run.name} was run, but nothing of it is in {run.folder}: the workers must see this folder "
@@ -177,10 +189,10 @@ def _delayed(*args):
 _alone = threading.Lock()  # torch's random stream and stdout are the process's: one run at a time in each
 
 
-def _work(e: Experiment, folder: Path, threads: int, parent: int | None, show: str | None) -> None:
+def _work(e: Experiment, folder: Path, how: How) -> None:
     """One run, wherever the backend puts it. Its outcome is its record; nothing is returned or raised."""
-    if parent not in (None, os.getpid()):
-        _end_with(parent)
+    if how.parent not in (None, os.getpid()):
+        _end_with(how.parent)
     folder.mkdir(parents=True, exist_ok=True)
     before = torch.get_num_threads()
     # The file lock: after a sweep was killed, a cluster may still be busy with one of its runs. That is waited for.
@@ -190,13 +202,13 @@ def _work(e: Experiment, folder: Path, threads: int, parent: int | None, show: s
         store.write(folder, e, "running")
         start = time.perf_counter()
         try:
-            torch.set_num_threads(threads)
-            with contextlib.nullcontext() if show else _log(folder / "log.txt"):
-                e.run(show or "line")
+            torch.set_num_threads(how.threads)
+            with contextlib.nullcontext() if how.show else _log(folder / "log.txt"):
+                e.run(how.show or "line", how.deadline)
         except Exception:
             store.write(folder, e, "failed", traceback=traceback.format_exc())
         else:
-            store.done(folder, e, time.perf_counter() - start)
+            store.ended(folder, e, time.perf_counter() - start)
         finally:
             torch.set_num_threads(before)
 

@@ -1,8 +1,8 @@
 """What is known of each run of a grid: one small file in the run's own folder, always replaced as a whole.
 
-``run.json`` says that the run is running, failed (with its traceback) or done (with its results, every digit of them),
-and by its identity which run that is. There is no other state: what a grid has left to do is what its folders say, so a
-crash at any moment loses nothing that had landed, and anyone may read while it grows.
+``run.json`` says that the run is running, failed (with its traceback), cut by a deadline or done (with its results,
+every digit of them), and by its identity which run that is. There is no other state: what a grid has left to do is what
+its folders say, so a crash at any moment loses nothing that had landed, and anyone may read while it grows.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from .experiments import Experiment
 
 FILE = "run.json"
 FORMAT = "pfa_edu run 1"
+ENDED = ("done", "cut", "failed")
 
 
 def write(folder: Path, e: Experiment, state: str, **more: Any) -> None:
-    """Says that ``e`` is now 'running', 'failed' or 'done', and ``more`` about it."""
+    """Says that ``e`` is now 'running', 'failed', 'cut' or 'done', and ``more`` about it."""
     record = {
         "format": FORMAT, "state": state, "identity": e.identity, "time": time.time(), "host": socket.gethostname(),
         "pid": os.getpid(), **more,
@@ -34,10 +35,11 @@ def write(folder: Path, e: Experiment, state: str, **more: Any) -> None:
     write_json(record, folder / FILE)
 
 
-def done(folder: Path, e: Experiment, seconds: float) -> None:
-    """Keeps the results of ``e``, which has just ended; ``seconds``: the time that this took."""
+def ended(folder: Path, e: Experiment, seconds: float) -> None:
+    """Keeps the results of ``e``, 'done' or 'cut' before its last epoch; ``seconds``: the time that this took."""
+    state = "done" if e.frame.epoch.max() >= e.recipe.epochs else "cut"
     rows = list(e.frame.itertuples(index=False, name=None))  # plain ints and floats, which JSON keeps exactly
-    write(folder, e, "done", seconds=seconds, columns=list(e.frame.columns), rows=rows)
+    write(folder, e, state, seconds=seconds, columns=list(e.frame.columns), rows=rows)
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -55,7 +57,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def state(folder: Path) -> str | None:
-    """'running', 'failed', 'done', or None."""
+    """'running', 'failed', 'cut', 'done', or None."""
     record = read(folder)
     return record and record["state"]
 
@@ -75,7 +77,7 @@ def results(folder: Path, e: Experiment) -> pd.DataFrame | None:
 
 
 def frame(record: dict[str, Any]) -> pd.DataFrame:
-    """The tidy frame of a record that is done, bit for bit as the run returned it."""
+    """The tidy frame of a record that is done or cut, bit for bit as the run returned it."""
     return pd.DataFrame(record["rows"], columns=record["columns"])
 
 

@@ -56,7 +56,8 @@ def sweep(
 
 def plan(
     experiments: str | list, rules: Any, seeds: int | list[int] = 1, *, out: str | Path = "out/sweep",
-    scale: str | list = "classroom", dataset: str | list | None = None, device: str | None = None, **recipe,
+    scale: str | list = "classroom", dataset: str | list | None = None, device: str | None = None,
+    engine: str | None = None, precision: str | None = None, **recipe,
 ) -> list[Experiment]:  # fmt: skip
     """The grid's runs, checked, none of them begun.
 
@@ -77,12 +78,13 @@ def plan(
     for name, axis in {"experiments": _list(experiments), "rules": rules, "seeds": seeds, **axes}.items():
         if not len(axis):
             raise ConfigError(f"{name} is empty, so the grid is empty: give it at least one value")
+    place = {"device": device, "engine": engine, "precision": precision}
     runs = []
     for name, *values in itertools.product(_list(experiments), *axes.values()):
         changes = dict(zip(axes, values, strict=True))
         chosen = [str(name), changes["scale"], *(f"{k}={_text(v)}" for k, v in changes.items() if k != "scale")]
         folder = Path(out) / "runs" / "-".join(map(str, chosen))
-        runs += [experiment(name, r, s, out=folder, device=device, **changes) for s in seeds for r in rules]
+        runs += [experiment(name, r, s, out=folder, **place, **changes) for s in seeds for r in rules]
     return runs
 
 

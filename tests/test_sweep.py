@@ -177,6 +177,14 @@ def test_runs_that_keep_nothing(serial):
     same(experiments[1].frame, frame.iloc[len(experiments[0].frame) :])
 
 
+def test_a_time_limit_cuts_and_the_next_call_goes_on(tmp_path, serial):
+    cut = pe.run_grid(runs(tmp_path, ["pfa"], 1), progress="none", minutes=0, threads=1)
+    assert cut.epoch.max() == 0
+    assert [record["state"] for record in records(tmp_path).values()] == ["cut"]
+    whole = pe.run_grid(runs(tmp_path, ["pfa"], 1), progress="none", threads=1)
+    same(whole, serial[(serial.seed == 0) & (serial.rule == "pfa")])
+
+
 def test_sweep_and_its_store(tmp_path, capsys):
     asked = {"rules": ["bp", {"name": "pfa", "ratio": [1, 10]}], "lr": [0.01, 0.02], "progress": "none", **SMOKE}
     with pytest.raises(pe.OutputError, match="holds no sweep"):

@@ -114,18 +114,26 @@ def limits(ax, low, high):
 
 
 def angle_axis(ax, theory=90.0):
-    ax.set_ylim(-2, 97)  # fixed: the same picture for every run; a little more than 0 to 95, so that 0 is not cut
-    ax.set_yticks([0, 15, 30, 45, 60, 75, 90])
+    # Fixed, the same picture for every run, unless angles go further; a little more than 0 to 95, so that 0 is not cut.
+    highest = max((other.dataLim.ymax for other in ax.figure.axes if other.has_data()), default=0)
+    ax.set_yticks(range(0, 181 if highest > 93 else 91, 15))
+    ax.set_ylim(-2, max(97, highest + 4))
     if theory is not None:
         ax.axhline(theory, color=INK, linestyle=":", linewidth=1.3, zorder=1)
 
 
 def dress(ax, title):
-    ax.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK)
+    """The look of axes over epochs."""
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     low, high = ax.dataLim.intervalx
     if low == high:  # a single epoch: no fractions of epochs beside it
         ax.set_xlim(low - 0.9, high + 0.9)
+    look(ax, title)
+
+
+def look(ax, title):
+    """The look of any axes: a bold title on the left, quiet lines, a grid behind the data."""
+    ax.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK)
     ax.xaxis.label.set(fontsize=10, color=INK)
     ax.yaxis.label.set(fontsize=10, color=INK)
     ax.tick_params(labelsize=9, color="#AAAAAA", labelcolor=INK)
