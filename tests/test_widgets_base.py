@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pfa_edu import errors, widgets
-from pfa_edu.widgets import base
+from pfa_edu.widgets import base, closed_form, dimensions, feedback_alignment, transport
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -107,6 +107,13 @@ def test_every_control_has_a_label_and_a_tooltip_and_moves_the_picture():
     kind.value, on.value = "b", True
     assert (e.result["kind"], e.result["on"]) == ("b", True)
     assert e._status.value == ""
+
+
+@pytest.mark.parametrize("module", [closed_form, dimensions, feedback_alignment, transport])
+def test_the_explorers_labels_are_short_enough_to_be_read_whole(module):
+    for control in module.CONTROLS:
+        assert 0 < len(control.label) <= 18  # a browser cuts longer ones
+        assert len(control.tooltip) > 10
 
 
 @pytest.mark.parametrize("live", [True, False])
