@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     lessons.set_defaults(command=_lessons)
 
     bench_ = commands.add_parser("bench", help="a step of every rule against plain backprop")
+    bench_.add_argument("name", nargs="?", default="mnist", help=f"{' or '.join(bench.BENCHES)} (default mnist)")
+    bench_.add_argument("--no-memory", action="store_true", help="leave peak memory out")
+    bench_.add_argument("--threads", type=int, help="torch's threads (default: as they are)")
     bench_.add_argument("--json", type=Path, help="also write the table there")
     bench_.add_argument("--rounds", type=int, default=20, help="interleaved rounds of timing (default 20)")
     bench_.set_defaults(command=_bench)
@@ -183,7 +186,7 @@ def _run_lessons(out: Path, names: list[str], force: bool) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    result = bench.bench(rounds=args.rounds)
+    result = bench.bench(args.name, args.rounds, not args.no_memory, args.threads)
     print(bench.format_result(result))
     if args.json:
         bench.write(result, args.json)
