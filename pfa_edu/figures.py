@@ -15,6 +15,7 @@ import io
 import math
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +135,12 @@ def gradient_angle(frame: pd.DataFrame) -> Figure:
     _legend(fig, handles, None)
     _headline(fig, title, stats)
     return fig
+
+
+def layer_colours(layers: Sequence[str]) -> dict[str, str]:
+    """A colour for each layer: viridis without its yellow end, which fades on white; dark = near the input."""
+    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.82, len(layers)))
+    return {layer: mpl.colors.to_hex(shade) for layer, shade in zip(layers, shades, strict=True)}
 
 
 # ---------------------------------------------------------------------------------------------------- tables
@@ -291,9 +298,7 @@ def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
     stats = stats[stats["rule"] != "bp"]
     rules, layers = _rules(stats), list(dict.fromkeys(stats["layer"]))
     paper, limits = _paper(published, metric, stats), limits or {}
-    # Viridis without its yellow end, which fades on white: dark = near the input.
-    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.82, len(layers)))
-    colours = {layer: mpl.colors.to_hex(shade) for layer, shade in zip(layers, shades, strict=True)}
+    colours = layer_colours(layers)
 
     fig, axes = _grid(len(rules), "Epochs of training", ylabel)
     for ax, rule in zip(axes, rules, strict=True):

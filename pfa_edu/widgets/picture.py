@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -67,8 +66,8 @@ class Picture:
         """Says that something other than the live artists changed (a limit, a tick): the next ``png`` draws it all."""
         self._frame = None
 
-    def png(self) -> bytes:
-        """The present picture."""
+    def paint(self) -> None:
+        """Brings the pixels of ``canvas`` up to the present result."""
         if self._frame is None:
             self.canvas.draw()  # all but the live artists; this also lays the axes out
             self.figure.set_layout_engine("none")  # once: nothing may move from now on
@@ -76,9 +75,27 @@ class Picture:
         self.canvas.restore_region(self._frame)
         for artist in sorted(self._live, key=lambda a: a.get_zorder()):
             self.figure.draw_artist(artist)
+
+    def letter(self, image: Image.Image) -> None:
+        """Writes onto the finished pixels what matplotlib is too slow for; nothing here."""
+
+    def png(self) -> bytes:
+        """The present picture."""
+        return self._encoded("png", compress_level=1)  # speed, not size
+
+    def jpeg(self) -> bytes:
+        """The present picture in about a fifth of the time of ``png``, for one that the next soon replaces."""
+        return self._encoded("jpeg", quality=85, subsampling=0)  # colour at full resolution: thin lines keep theirs
+
+    def _encoded(self, kind: str, **options: Any) -> bytes:
+        """The present picture as a file of that kind; ``options`` are Pillow's."""
+        self.paint()
+        size = self.canvas.get_width_height()
+        # Every fourth byte of the canvas, opaque everywhere, is skipped while the rest is taken in.
+        image = Image.frombytes("RGB", size, self.canvas.buffer_rgba(), "raw", "RGBX")
+        self.letter(image)
         buffer = io.BytesIO()
-        pixels = np.asarray(self.canvas.buffer_rgba())[..., :3]  # (height, width, RGB): the ground is opaque
-        Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="png", compress_level=1)  # speed, not size
+        image.save(buffer, format=kind, **options)
         return buffer.getvalue()
 
 

@@ -50,7 +50,9 @@ class Entry:
     def rule(self) -> Rule:
         """PFA takes the closed form where it holds (dense; the race trains by SGD), else the explicit one."""
         if self.name == "pfa":
-            return rule("pfa", ratio=self.ratio, density=self.density, form="closed" if self.density == 1 else "explicit")
+            return rule(
+                "pfa", ratio=self.ratio, density=self.density, form="closed" if self.density == 1 else "explicit"
+            )
         if self.name == "pfa-o":
             return rule("pfa-o", form="closed")
         return rule(self.name, density=self.density) if self.name in ("fa", "sf", "dfa") else rule(self.name)
