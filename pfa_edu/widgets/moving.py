@@ -1,7 +1,7 @@
 """Parts of a picture that is added to while it moves: curves that grow, tiles that are wiped, numbers written last.
 
-Matplotlib needs a fifth of a second to draw a whole figure and a millisecond for one word in it. These parts do the same
-for a picture that is already on the canvas in a few milliseconds altogether.
+Matplotlib needs a fifth of a second to draw a whole figure, and a millisecond for one word in it. These parts bring a
+picture that is on the canvas already up to date in a few milliseconds altogether.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Curve:
         points = np.array([(m.step / span, self.read(m)) for m in piece])  # (measurements, 2)
         ax, gc = self.line.axes, renderer.new_gc()
         gc.set_foreground(self.line.get_color())
-        gc.set_linewidth(renderer.points_to_pixels(self.line.get_linewidth()))
+        gc.set_linewidth(self.line.get_linewidth())
         gc.set_clip_rectangle(ax.bbox)
         gc.set_joinstyle("round")
         gc.set_capstyle("round")
@@ -68,7 +68,7 @@ class Tile:
 
 
 class Number(NamedTuple):
-    """Text that changes, written on the finished pixels, ``x`` and ``y`` from the upper left; ``anchor`` as Pillow's."""
+    """Text that changes, written on the finished pixels; ``x``, ``y`` from the upper left, ``anchor`` as Pillow's."""
 
     x: float
     y: float
