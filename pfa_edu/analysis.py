@@ -119,21 +119,17 @@ class Tracker:
         self.rows += [(epoch, name, metric, v) for metric, by in measured.items() for name, v in by.items()]
 
 
-def alignment_limit(ratio: float, density: float = 1.0) -> float:
-    """The path angle that PFA reaches once its initial mismatch has faded: arctan(1/sqrt(ratio·density)), in degrees.
+def alignment_limit(ratio: float) -> float:
+    """The path angle that PFA reaches once its initial mismatch has faded: arctan(1/sqrt(ratio)), in degrees.
 
-    The angle between F = B R and W when R is Bᵀ W, both masked with ``density``, for random B: 45° at ratio 1, 17.55°
-    at 10. PFA-o's limit is 0. It is the limit of wide layers: with few synapses left on a neuron the angle is larger,
-    for 100 outputs at ratio 10 by 0.2° at density 0.5, by 2° at 0.1.
+    The angle between G W and W for G = B Bᵀ with dense random B: 45° at ratio 1, 17.55° at 10. PFA-o's limit is 0.
 
     >>> round(alignment_limit(10), 3)
     17.548
     """
     if not ratio > 0:
         raise ConfigError(f"ratio {ratio!r}: mid neurons per output neuron, a positive number")
-    if not 0 < density <= 1:
-        raise ConfigError(f"density {density!r} is the fraction of feedback synapses that exist: it must be in (0, 1]")
-    return math.degrees(math.atan(1 / math.sqrt(ratio * density)))
+    return math.degrees(math.atan(1 / math.sqrt(ratio)))
 
 
 def mismatch(steps: int, lr: float, momentum: float, weight_decay: float) -> float:

@@ -18,7 +18,7 @@ from PIL import Image
 
 INK, GREY, FRAME = "#222222", "#666666", "#AAAAAA"
 CSS_DPI = 80  # pixels of the page per inch of the figure
-DPI = 120  # pixels of the PNG per inch: half as many again, for dense screens
+DPI = 100  # pixels of the PNG per inch: a little more, for dense screens
 
 
 class Picture:
