@@ -12,8 +12,10 @@ Plain code without a widget in it, so that it can be tested, scripted and stoppe
 
 from __future__ import annotations
 
+import contextlib
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -25,8 +27,9 @@ from .. import data as datasets
 from ..convert import convert
 from ..errors import ConfigError, unknown
 from ..models import mlp
-from ..rules import Rule, rule
+from ..rules import RULES, Rule, rule
 from . import toy
+from .dimensions import sparse_limit
 
 DATASETS = ("mnist-5k", "spirals")
 MOST_RULES = 3
@@ -47,20 +50,23 @@ class Entry:
     ratio: int = 10
     density: float = 1.0
 
-    def rule(self) -> Rule:
-        """PFA takes the closed form where it holds (dense; the race trains by SGD), else the explicit one."""
-        if self.name == "pfa":
-            return rule(
-                "pfa", ratio=self.ratio, density=self.density, form="closed" if self.density == 1 else "explicit"
-            )
-        if self.name == "pfa-o":
-            return rule("pfa-o", form="closed")
-        return rule(self.name, density=self.density) if self.name in ("fa", "sf", "dfa") else rule(self.name)
+    def knobs(self) -> set[str]:
+        """Which of 'ratio' and 'density' the rule has."""
+        if self.name not in RULES:
+            raise unknown("rule", self.name, RULES)
+        return {f.name for f in fields(RULES[self.name])} & {"ratio", "density"}
 
-    def floor(self) -> float | None:
-        """Where theory lets the path angle end, in degrees; None where it gives no end."""
+    def rule(self) -> Rule:
+        """PFA and PFA-o take the closed form where it holds (dense; the race trains by SGD), else the explicit one."""
+        knobs = {name: getattr(self, name) for name in sorted(self.knobs())}
+        if self.name in ("pfa", "pfa-o"):
+            knobs["form"] = "closed" if knobs.get("density", 1) == 1 else "explicit"
+        return rule(self.name, **knobs)
+
+    def floor(self, width: int) -> float | None:
+        """Where theory lets the path angle of a layer of ``width`` neurons end, in degrees; None if it does not say."""
         if self.name == "pfa":
-            return analysis.alignment_limit(self.ratio, self.density)
+            return sparse_limit(self.ratio, self.density, width)
         return 0.0 if self.name in ("bp", "kp", "pfa-o") else None
 
 
@@ -107,6 +113,17 @@ def check(name: str, value: float) -> None:
     low, high = LIMITS[name]
     if not (isinstance(value, (int, float)) and low <= value <= high):
         raise ConfigError(f"{name} {value!r}: it must be between {low:g} and {high:g}")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Networks this small gain little from a second core, and lose a hundredfold if it is busy with the browser."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Measured(NamedTuple):
@@ -156,10 +173,8 @@ class Race:
             torch.manual_seed(s.seed)  # convert draws every W before any feedback: all rules start from the same W
             plain = mlp((inputs, *[s.width] * s.depth, self.data.classes))
             net = convert(plain, entry.rule(), init="xavier", inplace=True, verbose=False)
-        fused = torch.optim.SGD(
-            net.parameters(), lr=s.lr, momentum=MOMENTUM, weight_decay=s.weight_decay, fused=True
-        )  # fmt: skip
-        return Lane(entry, net, fused)
+        sgd = torch.optim.SGD(net.parameters(), lr=s.lr, momentum=MOMENTUM, weight_decay=s.weight_decay, fused=True)
+        return Lane(entry, net, sgd)
 
     @property
     def running(self) -> list[Lane]:
@@ -170,9 +185,11 @@ class Race:
         """Another learning rate and weight decay from the next step on. The closed form holds for any schedule."""
         check("lr", lr)
         check("weight_decay", weight_decay)
+        self.settings = replace(self.settings, lr=lr, weight_decay=weight_decay)
         for lane in self.lanes:
             lane.optimizer.param_groups[0].update(lr=lr, weight_decay=weight_decay)
 
+    @one_thread()
     def step(self) -> None:
         """One SGD step of every lane on the same batch. A lane whose loss is no longer finite stays where it fell."""
         index = next(self._batches, None)
@@ -190,6 +207,7 @@ class Race:
             lane.optimizer.step()
         self.steps += 1
 
+    @one_thread()
     def measure(self) -> None:
         """Adds to each lane what it is now, unless that was measured already. Training is not changed by it."""
         for lane in self.running:

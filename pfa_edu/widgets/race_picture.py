@@ -41,7 +41,7 @@ class RacePicture(Picture):
 
     def show(self, result: Race) -> None:
         settings = result.settings
-        kind = settings.entries, settings.dataset, settings.depth
+        kind = settings.entries, settings.dataset, settings.depth, settings.width
         if kind != self._kind:
             self._lay_out(result)
             self._kind = kind
@@ -113,14 +113,9 @@ class RacePicture(Picture):
         ax.set(xlim=(0, 1), xticks=np.linspace(0, 1, 5), xticklabels=[])
         for x in (0, 0.5, 1):
             self._number(
-                ax,
-                x,
-                ax.get_ylim()[0],
-                "ma",
-                9,
-                lambda race, x=x: f"{x * self._span:.0f}" + " steps" * (x == 1),
-                down=8,
-            )
+                ax, x, ax.get_ylim()[0], "ra" if x == 1 else "ma", 9,
+                lambda race, x=x: f"{x * self._span:.0f}" + " steps" * (x == 1), down=8,
+            )  # fmt: skip
         return ax
 
     def _lane(self, race: Race, lane: Lane, i: int, accuracy: Axes, gradient: Axes) -> None:
@@ -155,15 +150,15 @@ class RacePicture(Picture):
             self._number(place, drawing.middles[name], 0.02, "mm", 8.5, lambda race, of=degrees: f"{of(race):.0f}°")
         if small:
             self._map(race, i, self.figure.add_axes((left + 0.19, 0.37, 0.12, 0.12 * 11.5 / 7.9)))
-        self._angles(lane, i, left, layers)
+        self._angles(race, lane, i, left, layers)
 
-    def _angles(self, lane: Lane, i: int, left: float, layers: list[str]) -> None:
+    def _angles(self, race: Race, lane: Lane, i: int, left: float, layers: list[str]) -> None:
         ax = self._axes((left + 0.025, 0.06, 0.27, 0.19), "")
         _degrees(ax)
         if not lane.measured[0].path:
             ax.text(0.5, 45, "DFA has no F to compare with W", color=GREY, ha="center", fontsize=9)
             return
-        floor, colours = lane.entry.floor(), layer_colours(layers)
+        floor, colours = lane.entry.floor(race.settings.width), layer_colours(layers)
         ax.text(0, 1.08, "∠(F, W) of", transform=ax.transAxes, fontsize=9, color=INK)
         if floor is not None:
             ax.axhline(floor, color=INK, linestyle=":", linewidth=1.3)
