@@ -14,6 +14,7 @@ import torchvision
 from torchvision.transforms import v2
 
 from pfa_edu import data
+from pfa_edu.data import digits
 from pfa_edu.errors import ConfigError, DataError
 
 TINY = {"train": 60, "t10k": 10}
@@ -38,7 +39,7 @@ def fill(raw: Path) -> None:
 @pytest.fixture
 def raw(tmp_path, monkeypatch):
     """The folder of a tiny MNIST under tmp_path; the sizes that the library expects are made tiny too."""
-    monkeypatch.setattr(data, "_COUNTS", TINY)
+    monkeypatch.setattr(digits, "_COUNTS", TINY)
     fill(tmp_path / "MNIST" / "raw")
     return tmp_path / "MNIST" / "raw"
 
@@ -138,7 +139,7 @@ def test_mnist_5k_is_the_same_split_for_everyone(mnist_5k):
     assert mnist_5k.test_y[:12].tolist() == [9, 2, 8, 2, 5, 2, 9, 4, 9, 7, 4, 8]
     labels = torch.arange(10).repeat_interleave(500)
     torch.manual_seed(1)  # the global generator has no say
-    first, second = data._split(labels), data._split(labels)
+    first, second = digits._split(labels), digits._split(labels)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert sorted(torch.cat(first).tolist()) == list(range(5000))
 
@@ -177,7 +178,7 @@ def test_one_missing_file_is_the_one_named(tmp_path, raw, offline):
 
 @pytest.mark.parametrize("present", [False, True])
 def test_downloads_only_what_is_missing(present, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_COUNTS", TINY)
+    monkeypatch.setattr(digits, "_COUNTS", TINY)
     calls = []
 
     def download(self):

@@ -16,7 +16,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-INK, GREY, FRAME = "#222222", "#666666", "#AAAAAA"
+from ..figures.style import GREY, INK, look
+
+__all__ = ["CSS_DPI", "DPI", "GREY", "INK", "Picture", "tidy"]
+
 CSS_DPI = 80  # pixels of the page per inch of the figure
 DPI = 100  # pixels of the PNG per inch: a little more, for dense screens
 
@@ -99,14 +102,7 @@ class Picture:
         return buffer.getvalue()
 
 
-def tidy(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", grid: bool = True) -> None:
+def tidy(ax: Axes, title: str, xlabel: str = "", ylabel: str = "") -> None:
     """The look of this package's figures, for axes of any unit."""
-    ax.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK)
-    ax.set_xlabel(xlabel, fontsize=9.5, color=INK)
-    ax.set_ylabel(ylabel, fontsize=9.5, color=INK)
-    ax.tick_params(labelsize=9, color=FRAME, labelcolor=INK)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(FRAME)
-    ax.set_axisbelow(True)
-    if grid:
-        ax.grid(visible=True, color="#E8E8E8", linewidth=0.8)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    look(ax, title)

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 from PIL import Image, ImageDraw
 
-from ..figures import RULE_STYLE, layer_colours
+from ..figures.style import RULE_STYLE, layer_colours
 from . import toy
 from .moving import Curve, Number, Tile, font
 from .network_drawing import NetworkDrawing, angle_colour

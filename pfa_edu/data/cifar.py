@@ -1,0 +1,53 @@
+"""CIFAR-10 (Krizhevsky 2009) with the paper's split: 45,000 to train, 5,000 held out of the training set, 10,000 test.
+
+Kept as bytes on the device; a batch is cropped, flipped and normalised when it is drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torchvision
+
+from . import files
+from .dataset import Dataset
+
+_FOLDER = "cifar-10-batches-py"
+_BATCHES = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"]
+_FILES = [*_BATCHES, "test_batch", "batches.meta"]
+_MEAN, _STD = (0.4914, 0.4821, 0.4465), (0.2470, 0.2435, 0.2616)  # of the training pixels, red green blue
+_VALIDATION = 5_000
+_SPLIT_SEED = 10  # this seed is the split, for everyone, every rule and every run
+
+
+def read(name: str, device: torch.device, root: Path) -> Dataset:
+    """CIFAR-10 under ``root`` (a torchvision folder) on ``device``; DataError for files that are missing or broken."""
+    folder = root / _FOLDER
+    cifar10 = torchvision.datasets.CIFAR10
+    if files.missing(folder, _FILES):
+        files.download(name, lambda: cifar10(str(root), download=True), root, folder, _FILES)
+    _check_md5(folder)
+    (pixels, labels), test = (_pixels(cifar10(str(root), train=train)) for train in (True, False))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_SPLIT_SEED))
+    held, train = order[:_VALIDATION], order[_VALIDATION:]
+    parts = [pixels[train], labels[train], *test]
+    return Dataset(
+        name, *(part.to(device) for part in parts), classes=10,
+        validation_x=pixels[held].to(device), validation_y=labels[held].to(device),
+        mean=_MEAN, std=_STD, padding=4, flip=True,
+    )  # fmt: skip
+
+
+def _check_md5(folder: Path) -> None:
+    """Torchvision's own checksums, file by file, so that the error can name the broken one."""
+    kind = torchvision.datasets.CIFAR10
+    sums = dict([*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])])
+    for file in _FILES:
+        if not torchvision.datasets.utils.check_integrity(str(folder / file), sums[file]):
+            raise files.broken(file, folder, f"its md5 is not {sums[file]}: incomplete, or another file")
+
+
+def _pixels(part: torchvision.datasets.CIFAR10) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (N, 3, 32, 32) uint8 and labels (N,) int64."""
+    return torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets)

@@ -1,0 +1,18 @@
+"""Pictures and tables of results, with the paper's own curves drawn behind."""
+
+from .curves import accuracy, gradient_angle, norm_ratio, path_alignment
+from .numbers import format_table, table
+from .style import RULE_STYLE, Figure, RuleStyle, save
+
+__all__ = [
+    "RULE_STYLE",
+    "Figure",
+    "RuleStyle",
+    "accuracy",
+    "format_table",
+    "gradient_angle",
+    "norm_ratio",
+    "path_alignment",
+    "save",
+    "table",
+]

@@ -1,0 +1,129 @@
+"""From a tidy frame of runs to the numbers that figures draw and tables print.
+
+The std divides by n, not n − 1 (the paper does not say which it uses), and is NaN for a single seed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from .. import errors
+from .style import RULE_STYLE
+
+COLUMNS = ["rule", "seed", "epoch", "layer", "metric", "value"]
+
+
+def stats(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean, std (NaN for one seed) and number of seeds per rule, layer and epoch; ``depth`` numbers the layers."""
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise errors.ConfigError(f"not a frame of runs: without the columns {', '.join(missing)}")
+    for rule in frame["rule"].unique():
+        if rule not in RULE_STYLE:
+            raise errors.unknown("rule", rule, RULE_STYLE)
+    rows = select(frame, metric=metric)
+    rows = rows[np.isfinite(rows["value"].astype(float))]
+    if rows.empty:
+        there = ", ".join(sorted(frame["metric"].unique())) or "none"
+        raise errors.ConfigError(f"the frame has no values of metric {metric!r}; its metrics: {there}")
+    groups = rows.groupby(["rule", "layer", "epoch"], sort=False)["value"]
+    stats = groups.agg(mean="mean", std=lambda v: v.std(ddof=0) if len(v) > 1 else math.nan, seeds="count")
+    stats = stats.reset_index()
+    depth = {layer: i for i, layer in enumerate(rows["layer"].unique())}  # the frame names them from input to output
+    stats["depth"] = stats["layer"].map(depth)
+    return stats.sort_values(["depth", "epoch"], ignore_index=True)
+
+
+def select(frame: pd.DataFrame | None, **wanted) -> pd.DataFrame:
+    if frame is None:
+        return pd.DataFrame({name: [] for name in ("rule", "epoch", "layer", "metric", "mean", "std")}, dtype=float)
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def last(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One rule's rows at the last epoch that all of its seeds have reached, so that the mean is over like and like."""
+    rows = select(runs, metric=metric)
+    rows = rows[np.isfinite(rows["value"].astype(float))]
+    return select(rows, epoch=rows.groupby("seed")["epoch"].max().min()) if len(rows) else rows
+
+
+def paper(published: pd.DataFrame | None, metric: str, stats: pd.DataFrame) -> pd.DataFrame:
+    """The published rows of the rules and layers in ``stats``, no further than its last epoch."""
+    rows = select(published, metric=metric)
+    keep = rows["rule"].isin(stats["rule"]) & rows["layer"].isin(stats["layer"])
+    return rows[keep & (rows["epoch"] <= stats["epoch"].max()) & (rows["epoch"] >= stats["epoch"].min())]
+
+
+def rules(frame: pd.DataFrame) -> list[str]:
+    there = set(frame["rule"])
+    return [rule for rule in RULE_STYLE if rule in there]
+
+
+def table(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row per rule: the numbers after the last epoch that all of the rule's seeds have reached (``epochs``).
+
+    Accuracies in percent; ``paper_mean`` and ``paper_std`` are the published ones after the SAME epoch, and
+    ``difference`` is ours minus theirs in points. ``path_min``, ``path_max``: path alignment in degrees, the lowest and
+    highest layer. ``gradient_angle``: degrees, mean over the hidden layers (the output layer's is exact in every rule).
+    NaN where a number does not exist.
+    """
+    stats(frame, "test_accuracy")  # for its checks
+    rows = []
+    for rule, runs in frame.groupby("rule"):
+        scores = last(runs, "test_accuracy")
+        epoch = scores["epoch"].iloc[0] if len(scores) else math.nan
+        ours = scores["value"]
+        paper = select(published, rule=rule, metric="test_accuracy", epoch=epoch)
+        path = last(runs, "path_alignment").groupby("layer")["value"].mean()
+        angle = last(runs, "gradient_angle").groupby("layer", sort=False)["value"].mean()
+        rows.append(
+            {
+                "rule": rule,
+                "seeds": len(ours),
+                "epochs": epoch,
+                "accuracy_mean": ours.mean(),
+                "accuracy_std": ours.std(ddof=0) if len(ours) > 1 else math.nan,
+                "paper_mean": paper["mean"].mean(),
+                "paper_std": paper["std"].mean(),
+                "path_min": path.min(),
+                "path_max": path.max(),
+                "gradient_angle": (angle.iloc[:-1] if len(angle) > 1 else angle).mean(),
+            }
+        )
+    result = pd.DataFrame(rows).set_index("rule").loc[rules(frame)].reset_index()
+    result.insert(7, "difference", result["accuracy_mean"] - result["paper_mean"])
+    return result
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """What ``table`` returns as plain text for a terminal, under 100 characters wide; '–' where there is no number."""
+
+    def number(value, pattern):
+        return "–" if pd.isna(value) else pattern.format(value)
+
+    def pair(mean, std):
+        return number(mean, "{:.2f}") + ("" if pd.isna(std) else f" ± {std:.2f}")
+
+    lines = [("rule", "seeds", "epochs", "accuracy %", "paper %", "difference", "path angle °", "gradient angle °")]
+    for row in table.itertuples():
+        low, high = number(row.path_min, "{:.1f}"), number(row.path_max, "{:.1f}")
+        lines.append(
+            (
+                RULE_STYLE[row.rule].label,
+                str(row.seeds),
+                number(row.epochs, "{:.0f}"),
+                pair(row.accuracy_mean, row.accuracy_std),
+                pair(row.paper_mean, row.paper_std),
+                number(round(row.difference, 2) + 0.0, "{:+.2f}"),  # + 0.0: no "-0.00"
+                low if low == high else f"{low} to {high}",
+                number(row.gradient_angle, "{:.1f}"),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join([c[0].ljust(widths[0]), *map(str.rjust, c[1:], widths[1:])]) for c in lines]
+    return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
