@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 from .base import Explorer
 from .controls import Button
 
-# Seconds of steps between two pictures: so much that drawing takes a sixth of the time at most, within these bounds.
-# With the drawing they stay below the 0.2 s that a press may wait.
-SLICE_S, STEPS_PER_DRAWING = (0.08, 0.11), 5
+# Seconds of steps between two pictures: so many times what drawing one took, within these bounds. Drawing then takes
+# less than a fifth of the steps' time, and a press waits less than 0.2 s.
+SLICE_S, STEPS_PER_DRAWING = (0.06, 0.1), 5
 REST_S = 0.003  # in which the kernel reads its messages
 
 
@@ -65,6 +65,7 @@ class LiveExplorer(Explorer):
             self._task.cancel()
             self._task = None
         if was_playing:
+            self._measure()
             self.redraw()  # the last picture of a moving explorer is a JPEG
 
     def step(self) -> None:
@@ -87,8 +88,8 @@ class LiveExplorer(Explorer):
         self._measure()
         self.redraw()
 
-    def _measure(self) -> None:
-        """What is to be known of the result before it is drawn; nothing here."""
+    def _measure(self, moving: bool = False) -> None:
+        """Finds what the picture is to show; nothing here. ``moving``: the next picture follows at once."""
 
     def _alone(self) -> None:
         """Two at once would only slow each other down."""
@@ -113,6 +114,7 @@ class LiveExplorer(Explorer):
         self._task = None
         if self._interrupted:
             self.status = "Interrupted: Play goes on from here."
+        self._measure()
         self.redraw()
 
     def _frame(self, slice_s: float) -> tuple[bool, float]:
@@ -121,7 +123,7 @@ class LiveExplorer(Explorer):
         with self._shown():
             while more and time.perf_counter() < until:
                 more = self.step_run(self.result)
-            self._measure()
+            self._measure(moving=True)
             start = time.perf_counter()
             self._draw(moving=True)
         return more, time.perf_counter() - start

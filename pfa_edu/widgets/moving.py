@@ -20,22 +20,23 @@ from matplotlib.transforms import Bbox, IdentityTransform
 from PIL import ImageFont
 
 from .picture import DPI
-from .race_engine import Measured, Race
+from .race_engine import Lane, Race
 
 
 class Curve:
     """A line on the canvas that grows by what was measured of lane ``i`` since it was last drawn.
 
+    ``history`` gives all that was measured of a lane, each with its ``step``, and ``read`` the height of one of them.
     ``line`` gives the look, and the marker, which is set eight times over the axes' width. Matplotlib's own way to draw
     a line takes ten times as long as its renderer does.
     """
 
-    def __init__(self, line: Line2D, i: int, read: Callable[[Measured], float]):
-        self.line, self.i, self.read = line, i, read
+    def __init__(self, line: Line2D, i: int, history: Callable[[Lane], Sequence[Any]], read: Callable[[Any], float]):
+        self.line, self.i, self.history, self.read = line, i, history, read
         self.drawn = 0
 
     def grow(self, renderer: RendererAgg, race: Race, span: int) -> None:
-        measured = race.lanes[self.i].measured
+        measured = self.history(race.lanes[self.i])
         if self.drawn >= len(measured):
             return
         piece = measured[max(self.drawn - 1, 0) :]

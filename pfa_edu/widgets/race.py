@@ -64,12 +64,12 @@ def summary(race: Race) -> str:
     """Who is where, in one line."""
     told = []
     for lane in race.lanes:
-        now, label = lane.measured[-1], RULE_STYLE[lane.entry.name].label
-        angles = f", F at {', '.join(f'{v:.0f}°' for v in now.path.values())} to W" if now.path else ""
+        path = ", ".join(f"{degrees:.0f}°" for degrees in lane.angles[-1].path.values())
+        angles, label = f", F at {path} to W" if path else "", RULE_STYLE[lane.entry.name].label
         fell = (
             f", loss not finite since step {lane.fell_at}: lower the learning rate" if lane.fell_at is not None else ""
         )
-        told.append(f"{label} {now.accuracy:.1f} %{angles}{fell}")
+        told.append(f"{label} {lane.scores[-1].accuracy:.1f} %{angles}{fell}")
     end = f" The race ends at {MOST_STEPS} steps." if race.steps >= MOST_STEPS else ""
     return f"Step {race.steps}: {'; '.join(told)}.{end}"
 
@@ -99,8 +99,8 @@ class RaceExplorer(LiveExplorer):
             self.result, self.status = None, ""
             self._compute()
 
-    def _measure(self) -> None:
-        self.result.measure()
+    def _measure(self, moving: bool = False) -> None:
+        self.result.measure(moving)
 
     def _arrange(self, built: dict[str, Any]) -> Any:
         """A column for each lane, and under them the settings that all lanes share, in as many columns."""

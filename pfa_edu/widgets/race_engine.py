@@ -6,7 +6,7 @@ Plain code without a widget in it, so that it can be tested, scripted and stoppe
 >>> for _ in range(20):
 ...     race.step()
 >>> race.measure()
->>> [lane.measured[-1].step for lane in race.lanes]
+>>> [lane.scores[-1].step for lane in race.lanes]
 [20, 20]
 """
 
@@ -126,11 +126,17 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Measured(NamedTuple):
-    """One lane at one moment. Angles in degrees by layer name; ``path`` is empty for DFA, which has no F."""
+class Score(NamedTuple):
+    """How many of the held-out samples a lane gets right, in percent."""
 
     step: int
-    accuracy: float  # percent of the held-out samples
+    accuracy: float
+
+
+class Angles(NamedTuple):
+    """Degrees by layer name; ``path`` is empty for DFA, which has no F."""
+
+    step: int
     path: dict[str, float]
     gradient: dict[str, float]
 
@@ -142,7 +148,8 @@ class Lane:
     entry: Entry
     net: nn.Module
     optimizer: torch.optim.Optimizer
-    measured: list[Measured] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+    angles: list[Angles] = field(default_factory=list)
     fell_at: int | None = None  # the step at which its loss stopped being finite
 
     @property
@@ -208,16 +215,23 @@ class Race:
         self.steps += 1
 
     @one_thread()
-    def measure(self) -> None:
-        """Adds to each lane what it is now, unless that was measured already. Training is not changed by it."""
-        for lane in self.running:
-            if not lane.measured or lane.measured[-1].step != self.steps:
-                lane.measured.append(self._measure(lane.net))
+    def measure(self, moving: bool = False) -> None:
+        """Adds to each lane what it is now, unless that is known already. Training is not changed by it.
 
-    def _measure(self, net: nn.Module) -> Measured:
-        data = self.data
-        with torch.no_grad():
-            right = net(data.test_x).argmax(1) == data.test_y
-        probe = data.train_x[:PROBE], data.train_y[:PROBE]
-        gradient = analysis.gradient_angle(net, nnf.cross_entropy, *probe)
-        return Measured(self.steps, right.double().mean().item() * 100, analysis.path_alignment(net), gradient)
+        Angles cost more than accuracy: ``moving`` takes those of one lane only, of each lane in turn.
+        """
+        for lane in self.running:
+            if not lane.scores or lane.scores[-1].step != self.steps:
+                lane.scores.append(Score(self.steps, self._accuracy(lane.net)))
+        stale = [lane for lane in self.running if not lane.angles or lane.angles[-1].step != self.steps]
+        if moving:
+            stale = sorted(stale, key=lambda lane: lane.angles[-1].step)[:1]
+        probe = self.data.train_x[:PROBE], self.data.train_y[:PROBE]
+        for lane in stale:
+            gradient = analysis.gradient_angle(lane.net, nnf.cross_entropy, *probe)
+            lane.angles.append(Angles(self.steps, analysis.path_alignment(lane.net), gradient))
+
+    @torch.no_grad()
+    def _accuracy(self, net: nn.Module) -> float:
+        right = net(self.data.test_x).argmax(1) == self.data.test_y
+        return right.double().mean().item() * 100

@@ -8,6 +8,7 @@ on it: a curve gets only its newest piece, and what is overwritten (a number, th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from . import toy
 from .moving import Curve, Number, Tile, font
 from .network_drawing import NetworkDrawing, angle_colour
 from .picture import GREY, INK, Picture, tidy
-from .race_engine import Lane, Measured, Race
+from .race_engine import Lane, Race
 
 _FIRST_SPAN = 250  # steps that the curves' axes begin with; they double whenever a curve reaches the end
 _BEST = 100.6  # the accuracy axis stretches towards this, so that 97 and 98 % can be told apart
 _SHADE = 3  # degrees by which an angle must change before its feedback path is drawn in another colour
 _CLASS_COLOURS = np.array([[0.95, 0.84, 0.62], [0.68, 0.86, 0.96], [0.70, 0.90, 0.82]])  # pale, for the map
+_SCORES, _ANGLES = attrgetter("scores"), attrgetter("angles")
 _POINT_COLOURS = ("#9A6700", "#1B6FA8", "#00694C")
 
 
@@ -119,13 +121,14 @@ class RacePicture(Picture):
         return ax
 
     def _lane(self, race: Race, lane: Lane, i: int, accuracy: Axes, gradient: Axes) -> None:
-        left, style, layers = 0.02 + 0.327 * i, RULE_STYLE[lane.entry.name], list(lane.measured[0].gradient)
+        left, style, layers = 0.02 + 0.327 * i, RULE_STYLE[lane.entry.name], list(lane.angles[0].gradient)
         look: dict[str, Any] = {
             "color": style.colour, "marker": style.marker, "markersize": 5.5 * style.size, "linewidth": 1.6,
             "markerfacecolor": (style.colour, "white", "#BBBBBB")[i],
         }  # fmt: skip
-        self._curve(accuracy, i, lambda m: m.accuracy, look)
-        self._curve(gradient, i, lambda m: float(np.mean([m.gradient[name] for name in layers[:-1]])), look)
+        self._curve(accuracy, i, _SCORES, lambda score: score.accuracy, look)
+        hidden = layers[:-1]
+        self._curve(gradient, i, _ANGLES, lambda now: float(np.mean([now.gradient[name] for name in hidden])), look)
 
         head = self.figure.add_axes((left, 0.615, 0.31, 0.036))
         head.set(xlim=(0, 1), ylim=(0, 1))
@@ -141,7 +144,7 @@ class RacePicture(Picture):
         for name in drawing.feedback:
 
             def degrees(race: Race, name: str = name) -> float:
-                return race.lanes[i].measured[-1].path[name]
+                return race.lanes[i].angles[-1].path[name]
 
             self._tile(
                 place, drawing.place(name), lambda race, of=degrees: round(of(race) / _SHADE) * _SHADE,
@@ -155,7 +158,7 @@ class RacePicture(Picture):
     def _angles(self, race: Race, lane: Lane, i: int, left: float, layers: list[str]) -> None:
         ax = self._axes((left + 0.025, 0.06, 0.27, 0.19), "")
         _degrees(ax)
-        if not lane.measured[0].path:
+        if not lane.angles[0].path:
             ax.text(0.5, 45, "DFA has no F to compare with W", color=GREY, ha="center", fontsize=9)
             return
         floor, colours = lane.entry.floor(race.settings.width), layer_colours(layers)
@@ -164,7 +167,7 @@ class RacePicture(Picture):
             ax.axhline(floor, color=INK, linestyle=":", linewidth=1.3)
             ax.text(1, 1.08, f"floor {floor:.3g}°", transform=ax.transAxes, ha="right", fontsize=9, color=GREY)
         for j, name in enumerate(layers):
-            self._curve(ax, i, lambda m, name=name: m.path[name], {"color": colours[name], "linewidth": 1.7})
+            self._curve(ax, i, _ANGLES, lambda now, of=name: now.path[of], {"color": colours[name], "linewidth": 1.7})
             ax.text(
                 0.25 + 0.1 * j, 1.08, name, transform=ax.transAxes, color=colours[name], fontsize=9, fontweight="bold"
             )
@@ -191,7 +194,7 @@ class RacePicture(Picture):
             return [image, *points]
 
         self._tile(
-            ax, (*[square[0]] * 2, *[square[1]] * 2), lambda race: (id(race), race.lanes[i].measured[-1].step), redraw
+            ax, (*[square[0]] * 2, *[square[1]] * 2), lambda race: (id(race), race.lanes[i].scores[-1].step), redraw
         )
 
     def _scale(self) -> None:
@@ -203,9 +206,9 @@ class RacePicture(Picture):
             ax.text(x, 0.5, text, ha=ha, va="center", fontsize=8.5, color=INK)
         ax.spines[:].set_visible(False)
 
-    def _curve(self, ax: Axes, i: int, read: Callable[[Measured], float], look: dict[str, Any]) -> None:
+    def _curve(self, ax: Axes, i: int, history: Callable, read: Callable[[Any], float], look: dict[str, Any]) -> None:
         (line,) = ax.plot([], [], animated=True, **look)
-        self._curves.append(Curve(line, i, read))
+        self._curves.append(Curve(line, i, history, read))
 
     def _tile(self, ax: Axes, place: tuple[float, ...], read: Callable[[Race], Any], redraw: Callable) -> None:
         """``place``: x0, y0, x1, y1 in ``ax``'s data."""
@@ -227,4 +230,4 @@ def _degrees(ax: Axes) -> None:
 def _said(lane: Lane) -> str:
     if lane.fell_at is not None:
         return f"loss not finite at step {lane.fell_at}"
-    return f"{lane.measured[-1].accuracy:.1f} % right"
+    return f"{lane.scores[-1].accuracy:.1f} % right"
