@@ -102,6 +102,15 @@ class RaceExplorer(LiveExplorer):
     def _measure(self, moving: bool = False) -> None:
         self.result.measure(moving)
 
+    def advance(self, steps: int) -> None:
+        for done in range(1, steps + 1):
+            if not self.step_run(self.result):
+                break
+            if done % 4 == 0:  # the curves' points
+                self.result.measure()
+        self._measure()
+        self.redraw()
+
     def _arrange(self, built: dict[str, Any]) -> Any:
         """A column for each lane, and under them the settings that all lanes share, in as many columns."""
         w = require_ipywidgets()

@@ -24,7 +24,7 @@ from .network_drawing import NetworkDrawing, angle_colour
 from .picture import GREY, INK, Picture, tidy
 from .race_engine import Lane, Race
 
-_FIRST_SPAN = 250  # steps that the curves' axes begin with; they double whenever a curve reaches the end
+_FIRST_SPAN = 64  # steps that the curves' axes begin with; they double whenever a curve reaches the end
 _BEST = 100.6  # the accuracy axis stretches towards this, so that 97 and 98 % can be told apart
 _SHADE = 3  # degrees by which an angle must change before its feedback path is drawn in another colour
 _CLASS_COLOURS = np.array([[0.95, 0.84, 0.62], [0.68, 0.86, 0.96], [0.70, 0.90, 0.82]])  # pale, for the map
