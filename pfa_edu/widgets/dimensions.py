@@ -96,7 +96,7 @@ def sparse_limit(ratio: float, density: float, out: int) -> float:
     the angle is c/p; c = (out − 2 + κ/p)/mid, κ = 1.8 the kurtosis of B's uniform entries before the mask.
 
     >>> round(sparse_limit(ratio=10, density=0.5, out=100), 1)
-    24.2
+    24.3
     """
     if density == 1:
         return alignment_limit(ratio)
