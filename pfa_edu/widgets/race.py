@@ -114,11 +114,10 @@ class RaceExplorer(LiveExplorer):
     def _arrange(self, built: dict[str, Any]) -> Any:
         """A column for each lane, and under them the settings that all lanes share, in as many columns."""
         w = require_ipywidgets()
-        width = self.picture.size[0] // MOST_RULES - 8
+        width = self.picture.size[0] // MOST_RULES - 10
         for box in built.values():
             main = box.children[0] if isinstance(box, w.HBox) else box
-            main.layout.width, main.style.description_width = f"{width - 90 * (main is not box)}px", "70px"
-            box.layout.width = f"{width}px"
+            main.layout.width, main.style.description_width = f"{width - 100 * (main is not box)}px", "70px"
         names = list(built)
         lanes, shared = names[: 3 * MOST_RULES], names[3 * MOST_RULES :]
         columns = [lanes[3 * i : 3 * i + 3] + shared[i::MOST_RULES] for i in range(MOST_RULES)]

@@ -1,7 +1,7 @@
 """A real JupyterLab, a real Voilà and a real Chromium, all on this machine and all with empty folders of their own.
 
-Without a browser the tests are skipped, with the reason; PFA_EDU_BROWSER=required makes that a failure. Screenshots go to
-artifacts/.
+Without a browser the tests are skipped, with the reason; PFA_EDU_BROWSER=required makes that a failure. Screenshots and
+logs go to artifacts/.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import pytest
 from .reader import Reader
 
 ROOT = Path(__file__).parents[2]
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 # What makes a heavy lesson short: written into its copy after the cell tagged 'parameters'.
 SMOKE = {"mnist": {"scale": "smoke", "rules": ["bp", "pfa"]}, "cifar": {"scale": "smoke", "rules": ["bp", "pfa"]}}
 _QUIET = {  # JupyterLab as a reader has it, but for what would ask the network, or hide what is out of sight

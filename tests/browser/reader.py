@@ -41,13 +41,13 @@ class Reader:
         self._kernel = True
 
     def run_all(self, timeout_s: float = 180) -> None:
-        """Run All Cells; fails on an error output, on anything in stderr, and on a kernel that does not come to rest."""
+        """Run All Cells; fails on an error output, on anything in stderr, and if the kernel does not come to rest."""
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         self.page.wait_for_function(
             f"""() => {{
                 const code = {_NOTEBOOK}.model.toJSON().cells.filter(c => c.cell_type === 'code');
-                return {_SESSION}.session.kernel.status === 'idle' && (
-                    code.every(c => c.execution_count) || code.some(c => c.outputs.some(o => o.output_type === 'error')));
+                const failed = code.some(c => c.outputs.some(o => o.output_type === 'error'));
+                return {_SESSION}.session.kernel.status === 'idle' && (failed || code.every(c => c.execution_count));
             }}""",
             timeout=timeout_s * 1000,
         )
@@ -118,7 +118,7 @@ class Reader:
         self.page.mouse.up()
 
     def press(self, button: str) -> None:
-        self.page.get_by_role("button", name=button, exact=True).first.click()
+        self.page.locator("button.jupyter-button", has_text=button).first.click()
 
     def choose(self, label: str, option: str) -> None:
         row = self.page.locator(".widget-dropdown", has=self.page.get_by_text(label, exact=True)).first
