@@ -89,7 +89,7 @@ class NetworkDrawing:
         source = self._errors[-1].mean(axis=0)
         t = np.linspace(0, 1, 20)[:, None]
         for points in self._errors[1:-1]:
-            bow = np.array([(source[0] + points[0, 0]) / 2, -0.05])
+            bow = np.array([(source[0] + points[0, 0]) / 2, 0.06])
             lines = [(1 - t) ** 2 * source + 2 * t * (1 - t) * bow + t**2 * p for p in points]
             self.ax.add_patch(_strokes(self._kept(lines), edgecolor=GREY, linewidth=0.8, zorder=2))
 

@@ -117,7 +117,7 @@ class RaceExplorer(LiveExplorer):
         width = self.picture.size[0] // MOST_RULES - 10
         for box in built.values():
             main = box.children[0] if isinstance(box, w.HBox) else box
-            main.layout.width, main.style.description_width = f"{width - 100 * (main is not box)}px", "70px"
+            main.layout.width, main.style.description_width = f"{width - (100 if main is not box else 8)}px", "70px"
         names = list(built)
         lanes, shared = names[: 3 * MOST_RULES], names[3 * MOST_RULES :]
         columns = [lanes[3 * i : 3 * i + 3] + shared[i::MOST_RULES] for i in range(MOST_RULES)]

@@ -12,7 +12,7 @@ from ..data import Dataset
 CLASSES = 3
 REACH = 1.25  # the map shows the square from -REACH to REACH; the arms end at radius 1
 _TRAIN, _TEST = 300, 100  # points per class
-_TURNS, _NOISE = 0.75, 0.09  # how far an arm winds, in turns; how far points stray, in radians over the whole arm
+_TURNS, _NOISE = 1.0, 0.09  # how far an arm winds, in turns; how far points stray, in radians over the whole arm
 
 
 def spirals(seed: int = 0) -> Dataset:

@@ -148,7 +148,7 @@ def lab(home) -> Iterator[str]:
 def voila(home) -> Iterator[str]:
     """The address of the race as a page, as ``make app`` serves it."""
     command = ["voila", "04_race.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", "--Voila.port_retries=0"]
-    with served(home, "voila", command, "/static/favicons/favicon.ico") as address:
+    with served(home, "voila", command, "/voila/static/voila.js") as address:
         yield address
 
 
