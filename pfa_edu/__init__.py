@@ -23,13 +23,16 @@ from .errors import (
     ConfigError,
     DataError,
     DivergenceError,
+    LessonError,
+    MemoryLimitError,
     OutputError,
     PfaEduError,
 )
 from .experiments import Experiment, experiment, run_grid
 from .layers import Conv2d, Linear, backprop, check_optimizer, connect_dfa, layers
-from .models import mlp
+from .models import mlp, resnet20, resnet32, resnet44, resnet56
 from .rules import BP, DFA, FA, KP, PFA, RULES, SF, PFAo, Rule, rule
+from .stepping import Execution
 from .training import Recipe, Trainer
 
 __version__ = "0.1.0"
@@ -47,8 +50,11 @@ __all__ = [
     "ConversionWarning",
     "DataError",
     "DivergenceError",
+    "Execution",
     "Experiment",
+    "LessonError",
     "Linear",
+    "MemoryLimitError",
     "OutputError",
     "PFAo",
     "PfaEduError",
@@ -70,6 +76,10 @@ __all__ = [
     "mlp",
     "norm_ratio",
     "path_alignment",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
     "rule",
     "run_grid",
     "steps_to_fade",

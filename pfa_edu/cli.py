@@ -1,23 +1,27 @@
-"""The command line: pfa-edu run, reproduce, bench, list. Exit codes: 0 done, 1 an error that is explained, 2 wrong use,
-130 interrupted."""
+"""The command line: pfa-edu run, reproduce, lessons, bench, list. Exit codes: 0 done, 1 an error that is explained,
+2 wrong use, 130 interrupted."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 
-from . import __version__, bench, data, experiments, figures, lesson, published
-from .errors import PfaEduError
+from . import __version__, bench, data, experiments, figures, lesson, published, stepping
+from .errors import LessonError, PfaEduError
 from .rules import RULES, rule
 
 EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
   pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
   pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
+  pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
+  pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
+  pfa-edu lessons out/lessons --run exercises             executed without a screen: notebook and HTML page
   pfa-edu bench
   pfa-edu list
 """
@@ -51,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
     run.add_argument("--dataset", help=", ".join(data.NAMES))
     run.add_argument("--epochs", type=int)
-    run.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
+    _execution(run)
     run.add_argument("--out", default="runs", help="folder of runs (default: runs)")
     run.set_defaults(command=_run)
 
@@ -60,17 +64,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
     reproduce.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
-    reproduce.add_argument("--rules", default=",".join(RULES), help="comma-separated (default: all seven)")
+    reproduce.add_argument("--rules", help="comma-separated (default: the notebook's)")
     reproduce.add_argument("--seeds", type=int, default=1, help="how many seeds, from 0 (default 1)")
     reproduce.add_argument("--ratio", type=float, default=10)
     reproduce.add_argument("--dataset", help=", ".join(data.NAMES))
     reproduce.add_argument("--jobs", type=int, default=1, help="runs at a time, in processes of one thread each")
+    reproduce.add_argument("--minutes", type=float, help="begin no epoch after so many; the same command goes on")
+    _execution(reproduce)
     reproduce.add_argument(
         "--out", default="out", help="folder for notebook, page, figures, results.csv (default: out)"
     )
     reproduce.set_defaults(command=_reproduce)
 
+    lessons = commands.add_parser(
+        "lessons", help="copy the notebooks out, or execute them", epilog=EXAMPLES, formatter_class=raw
+    )
+    lessons.add_argument("folder", metavar="DIR", type=Path, help="folder that they are written to")
+    lessons.add_argument(
+        "--run", nargs="*", metavar="NAME",
+        help="execute those whose file name contains NAME (all without one); quickly, where they have a scale",
+    )  # fmt: skip
+    lessons.add_argument("--force", action="store_true", help="move files that are in the way to another name")
+    lessons.set_defaults(command=_lessons)
+
     bench_ = commands.add_parser("bench", help="a step of every rule against plain backprop")
+    bench_.add_argument("name", nargs="?", default="mnist", help=f"{' or '.join(bench.BENCHES)} (default mnist)")
+    bench_.add_argument("--no-memory", action="store_true", help="leave peak memory out")
+    bench_.add_argument("--threads", type=int, help="torch's threads (default: as they are)")
     bench_.add_argument("--json", type=Path, help="also write the table there")
     bench_.add_argument("--rounds", type=int, default=20, help="interleaved rounds of timing (default 20)")
     bench_.set_defaults(command=_bench)
@@ -79,12 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _execution(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
+    command.add_argument("--engine", choices=stepping.ENGINES, help="default eager; graph: CUDA graphs, on a GPU")
+    command.add_argument("--precision", choices=stepping.PRECISIONS, help="default float32")
+
+
 def _run(args: argparse.Namespace) -> int:
     knobs = {k: getattr(args, k) for k in ("ratio", "density", "kind") if getattr(args, k) is not None}
     changes = {} if args.epochs is None else {"epochs": args.epochs}
     e = experiments.experiment(
         args.experiment, rule(args.rule, **knobs), args.seed, args.scale,
-        dataset=args.dataset, out=args.out, device=args.device, **changes,
+        dataset=args.dataset, out=args.out, device=args.device, engine=args.engine, precision=args.precision,
+        **changes,
     ).run()  # fmt: skip
     last = e.frame[e.frame.epoch == e.frame.epoch.max()]
     print(last.to_string(index=False, float_format="{:.4g}".format))
@@ -93,9 +120,6 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    names = [name.strip() for name in args.rules.split(",") if name.strip()]
-    for name in names:
-        rule(name)
     if args.seeds < 1:
         raise experiments.ConfigError(f"--seeds {args.seeds}: how many, at least 1")
     dataset = args.dataset or experiments.preset(args.experiment, args.scale).dataset
@@ -104,9 +128,16 @@ def _reproduce(args: argparse.Namespace) -> int:
     for noisy in ("papermill", "papermill.translators"):
         logging.getLogger(noisy).setLevel(logging.WARNING if noisy.endswith("s") else logging.INFO)
     parameters = {
-        "dataset": dataset, "scale": args.scale, "rules": names, "seeds": args.seeds, "ratio": args.ratio,
-        "out": str(out), "jobs": args.jobs,
+        "dataset": dataset, "scale": args.scale, "seeds": args.seeds, "ratio": args.ratio, "out": str(out),
+        "jobs": args.jobs,
     }  # fmt: skip
+    if args.rules is not None:
+        parameters["rules"] = [name.strip() for name in args.rules.split(",") if name.strip()]
+        for name in parameters["rules"]:
+            rule(name)
+    for name in ("minutes", "device", "engine", "precision"):
+        if getattr(args, name) is not None:
+            parameters[name] = getattr(args, name)
     notebook, page = lesson.execute(args.experiment, out, parameters)
     frame = pd.read_csv(out / "results.csv")
     curves = published.curves(args.experiment) if dataset == args.experiment else None
@@ -118,8 +149,44 @@ def _reproduce(args: argparse.Namespace) -> int:
     return 0
 
 
+def _lessons(args: argparse.Namespace) -> int:
+    if args.run is not None:
+        return _run_lessons(args.folder.resolve(), args.run, args.force)
+    for path, what in lesson.copy(args.folder, args.force).items():
+        note = " (the one that was there keeps its content under another name)" if what == "replaced" else ""
+        print(f"{what:9s} {path}{note}")
+    print(f"open them: jupyter lab --notebook-dir={args.folder}")
+    return 0
+
+
+def _run_lessons(out: Path, names: list[str], force: bool) -> int:
+    """Executes them all, one after the other, also after one that fails; the first failure is shown at the end."""
+    chosen = [lesson.find(name).relative_to(lesson.folder()) for name in names] or lesson.all_lessons()
+    chosen = list(dict.fromkeys(chosen))
+    there = [p for name in chosen if (p := out / name).exists() or (p := p.with_suffix(".html")).exists()]
+    if not force:
+        lesson.refuse_to_overwrite(there)
+    failure = None
+    for path in chosen:
+        target = out / path
+        for old in (target, target.with_suffix(".html")):
+            if old.exists():
+                lesson.move_aside(old)
+        small = {"scale": "smoke", "out": str(target.with_suffix(""))}  # a folder of its own for what it computes
+        values = {name: small[name] for name in lesson.parameters(path.stem) if name in small}
+        start, outcome = time.perf_counter(), "passed"
+        try:
+            lesson.execute(path.stem, target.parent, values)
+        except LessonError as error:
+            failure, outcome = failure or error, "FAILED"
+        print(f"{outcome}  {time.perf_counter() - start:6.1f} s  {target} (and .html)", flush=True)
+    if failure is not None:
+        raise failure
+    return 0
+
+
 def _bench(args: argparse.Namespace) -> int:
-    result = bench.bench(rounds=args.rounds)
+    result = bench.bench(args.name, args.rounds, not args.no_memory, args.threads)
     print(bench.format_result(result))
     if args.json:
         bench.write(result, args.json)

@@ -29,8 +29,16 @@ class OutputError(PfaEduError, OSError):
     """A folder that cannot be written, is full, or is in use by another run."""
 
 
+class LessonError(PfaEduError, RuntimeError):
+    """A notebook of which a cell failed."""
+
+
 class DivergenceError(PfaEduError, ArithmeticError):
     """The loss stopped being a finite number."""
+
+
+class MemoryLimitError(PfaEduError, MemoryError):
+    """The machine has not enough memory for the network and batch."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:

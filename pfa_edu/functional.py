@@ -164,7 +164,7 @@ class _Tap(torch.autograd.Function):
         pictures = nnf.conv_transpose2d(
             D.new_ones(1, D.shape[0], *size), D, None, stride, padding, rest, groups=D.shape[0], dilation=dilation
         )  # (1, classes * in, H, W)
-        grad = e.to(D.dtype) @ pictures.view(D.shape[0], -1)  # (batch, in * H * W)
+        grad = e.to(D.dtype) @ pictures.reshape(D.shape[0], -1)  # (batch, in * H * W)
         return grad.view(ctx.h_shape), None, None
 
 

@@ -10,11 +10,9 @@ import filelock
 import pandas as pd
 import pytest
 import torch
-import torch.nn.functional as nnf
-from torch import nn
 
 import pfa_edu as pe
-from pfa_edu import training
+from pfa_edu import checkpoints, training
 from pfa_edu.cli import main
 
 
@@ -73,10 +71,10 @@ def test_a_killed_process_goes_on(tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert 1 <= training.load_checkpoint(checkpoint)["epoch"] < 30
+    assert 1 <= checkpoints.load_checkpoint(checkpoint)["epoch"] < 30
     for folder in ("killed", "whole"):
         subprocess.run([*command, str(tmp_path / folder)], check=True, **quiet)
-    states = [training.load_checkpoint(tmp_path / f / "pfa-seed0" / "checkpoint.pt") for f in ("killed", "whole")]
+    states = [checkpoints.load_checkpoint(tmp_path / f / "pfa-seed0" / "checkpoint.pt") for f in ("killed", "whole")]
     assert [s["epoch"] for s in states] == [30, 30]
     for key, value in states[0]["net"].items():
         assert torch.equal(value, states[1]["net"][key]), key
@@ -90,58 +88,9 @@ def test_tracker_changes_nothing(monkeypatch):
     assert all(torch.equal(seen[k], unseen[k]) for k in seen)
 
 
-def test_gradient_angle_leaves_no_trace():
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.ReLU(), nn.Linear(8, 3))
-    net = pe.convert(net, pe.SF("batch"), verbose=False)
-    before, stream = {k: v.clone() for k, v in net.state_dict().items()}, torch.get_rng_state()
-    angles = pe.gradient_angle(
-        net, nnf.cross_entropy, torch.randn(6, 4, generator=torch.Generator()), torch.arange(6) % 3
-    )
-    assert 0 < angles["0"] < 90
-    assert angles["4"] == pytest.approx(0, abs=1e-4)
-    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
-    assert torch.equal(stream, torch.get_rng_state())
-    assert all(p.grad is None for p in net.parameters())
-
-
 def test_same_seed_same_weights_for_every_rule():
     nets = [smoke(rule)._trainer(pe.data.load("mnist-5k")).net for rule in pe.RULES]
     assert all(torch.equal(nets[0].fc1.weight, net.fc1.weight) for net in nets)
-
-
-def test_fading_agrees_with_torch():
-    a = nn.Parameter(torch.ones((), dtype=torch.float64))
-    opt = torch.optim.SGD([a], lr=0.01, momentum=0.9, weight_decay=0.03)
-    for _ in range(300):
-        a.grad = torch.zeros_like(a)
-        opt.step()
-    assert pe.mismatch(300, lr=0.01, momentum=0.9, weight_decay=0.03) == pytest.approx(a.item(), rel=1e-12)
-    steps = pe.steps_to_fade(a.item(), lr=0.01, momentum=0.9, weight_decay=0.03)
-    assert steps in (300, 301)
-
-
-@pytest.mark.parametrize("ratio", [1, 10, 100])
-def test_limit_angle(ratio):
-    torch.manual_seed(0)
-    layer = pe.Linear(256, 100, rule=pe.PFA(ratio))
-    layer.feedback.R.data = layer.feedback.B.t() @ layer.weight.data
-    assert pe.path_alignment(layer)["linear"] == pytest.approx(pe.alignment_limit(ratio), abs=1)
-
-
-ANGLES = [
-    ([1, 0], [1, 0], 0),
-    ([1, 0], [0, 2], 90),
-    ([1, 1], [3, 0], 45),
-    ([1, 0], [-1, 0], 180),
-    ([1, 0], [1, 1e-9], 5.72958e-8),
-]
-
-
-@pytest.mark.parametrize(("u", "v", "degrees"), ANGLES)
-def test_angle(u, v, degrees):
-    u, v = (torch.tensor(t, dtype=torch.float64) for t in (u, v))
-    assert pe.angle(u, v).item() == pytest.approx(degrees, rel=1e-5)
 
 
 def broken(kind, folder):
@@ -151,7 +100,7 @@ def broken(kind, folder):
     if kind == "foreign":
         torch.save({"model": torch.zeros(3)}, path)
     elif kind == "truncated":
-        training.save_checkpoint(path, {"format": training.FORMAT, "x": torch.zeros(1000)})
+        checkpoints.save_checkpoint(path, {"x": torch.zeros(1000)})
         path.write_bytes(path.read_bytes()[:1500])
     return path.read_bytes()
 
@@ -191,7 +140,7 @@ def test_unwritable_and_full_folders(tmp_path, monkeypatch):
     before = (e.folder / "checkpoint.pt").read_bytes()
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(pe.OutputError, match="No space left"):
-        training.save_checkpoint(e.folder / "checkpoint.pt", {})
+        checkpoints.save_checkpoint(e.folder / "checkpoint.pt", {})
     assert (e.folder / "checkpoint.pt").read_bytes() == before
 
 

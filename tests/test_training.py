@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import pfa_edu as pe
-from pfa_edu import training
+from pfa_edu.checkpoints import load_checkpoint, save_checkpoint
 from pfa_edu.data import Dataset
-from pfa_edu.training import load_checkpoint, save_checkpoint
+from pfa_edu.progress import Progress
 
 RECIPE = pe.Recipe(epochs=3, batch_size=16, lr=0.05, lr_drops=(1, 2), weight_decay=1e-3, strong_decay=0.1,
                    strong_steps=6)  # fmt: skip
@@ -127,7 +127,7 @@ def test_a_loss_that_is_not_finite_is_named():
         (lambda: pe.Recipe(epochs=1, batch_size=0, lr=1), "batch_size 0"),
         (lambda: pe.Recipe(epochs=1, batch_size=1, lr=0), "learning rate 0"),
         (lambda: pe.Recipe(epochs=1, batch_size=1, lr=float("nan")), "learning rate nan"),
-        (lambda: training.progress_bar("run", 3, 0, "bars"), "progress 'bars'"),
+        (lambda: Progress("run", 3, 0, "bars"), "progress 'bars'"),
     ],
 )
 def test_errors(call, message):

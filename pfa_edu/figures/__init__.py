@@ -1,6 +1,6 @@
 """Pictures and tables of results, with the paper's own curves drawn behind."""
 
-from .curves import accuracy, gradient_angle, norm_ratio, path_alignment
+from .curves import accuracy, by_depth, gradient_angle, norm_ratio, path_alignment
 from .numbers import format_table, table
 from .style import RULE_STYLE, Figure, RuleStyle, save
 
@@ -9,6 +9,7 @@ __all__ = [
     "Figure",
     "RuleStyle",
     "accuracy",
+    "by_depth",
     "format_table",
     "gradient_angle",
     "norm_ratio",

@@ -20,16 +20,20 @@ _NEAR = 3.0  # accuracy points below the best within which rules are compared in
 
 
 def accuracy(frame: pd.DataFrame, published: pd.DataFrame | None = None, title: str | None = None) -> Figure:
-    """Test accuracy in percent: per epoch (left), and after the last epoch, enlarged, every seed a dot (right).
+    """Accuracy in percent: per epoch (left), and after the last epoch, enlarged, every seed a dot (right).
+
+    On the validation images where the runs had any, else on the test images; the axis says which.
 
     ``published``: what ``published.curves`` returns; drawn for the rules and epochs that ``frame`` has. Epoch 0 is left
-    out, chance level would flatten everything else. Raises ConfigError if the frame has no test accuracy.
+    out, chance level would flatten everything else. Raises ConfigError if the frame has no accuracy.
     """
-    stats = numbers.stats(frame, "test_accuracy")
+    metric = numbers.watched(frame)
+    part = {"test_accuracy": "Test", "validation_accuracy": "Validation"}[metric]
+    stats = numbers.stats(frame, metric)
     if (stats["epoch"] > 0).any():
         stats = stats[stats["epoch"] > 0]
     rules = numbers.rules(stats)
-    paper = numbers.paper(published, "test_accuracy", stats)
+    paper = numbers.paper(published, metric, stats)
 
     fig = Figure(figsize=(9.6, 4.6), layout="constrained")
     left, right = fig.subplots(1, 2, width_ratios=[1.75, 1])
@@ -39,11 +43,13 @@ def accuracy(frame: pd.DataFrame, published: pd.DataFrame | None = None, title: 
     # Slow starters would stretch the axis: once curves are long, the lowest 3 % of the points may fall below it.
     low = stats["mean"].quantile(0.03 if stats["epoch"].nunique() >= 10 else 0)
     style.limits(left, low, stats["mean"].max())
-    left.set(xlabel="Epochs of training", ylabel="Test accuracy in %")
+    left.set(xlabel="Epochs of training", ylabel=f"{part} accuracy in %")
     style.dress(left, "Every epoch")
-    _last_epoch(right, frame, stats, paper, rules)
-    style.legend(fig, [style.rule_handle(rule) for rule in rules], paper)
-    style.headline(fig, title or "Test accuracy of each learning rule", stats)
+    _last_epoch(right, frame, metric, stats, paper, rules)
+    lengths = {rule: _length(numbers.select(stats, rule=rule)) for rule in rules}
+    unequal = len(set(lengths.values())) > 1  # an unfinished grid: every curve says what stands behind it
+    style.legend(fig, [style.rule_handle(rule, lengths[rule] if unequal else "") for rule in rules], paper)
+    style.headline(fig, title or f"{part} accuracy of each learning rule", stats)
     return fig
 
 
@@ -68,7 +74,8 @@ def norm_ratio(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> Fi
 def gradient_angle(frame: pd.DataFrame) -> Figure:
     """Angle in degrees between each rule's weight gradient and backprop's; 90 = no information about descent.
 
-    One panel per layer with the rules as lines; a deep net (over 6 layers) gets one panel per rule instead.
+    One panel per layer with the rules as lines; a deep net (over 6 layers) gets one panel per rule instead (see also
+    :func:`by_depth`).
     """
     stats = numbers.stats(frame, "gradient_angle")
     title, ylabel = "How far each rule's weight update points away from backprop's", "Gradient angle to BP\nin degrees"
@@ -86,6 +93,41 @@ def gradient_angle(frame: pd.DataFrame) -> Figure:
     style.legend(fig, handles, None)
     style.headline(fig, title, stats)
     return fig
+
+
+def by_depth(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """Every layer after the last epoch, from input to output: path alignment (left), gradient angle (right), degrees.
+
+    For deep networks, where a line per layer over time is hard to read. Raises ConfigError without these metrics.
+    """
+    fig, axes = style.grid(2, "Layer, from input to output", "Angle in degrees")
+    everything, drawn = [], None
+    titles = {"path_alignment": "Path alignment ∠(F, W)", "gradient_angle": "Gradient angle to BP"}
+    for ax, (metric, title) in zip(axes, titles.items(), strict=True):
+        stats = numbers.at_the_end(numbers.stats(frame, metric))
+        rules = [rule for rule in numbers.rules(stats) if rule != "bp"]  # backprop's angles are 0
+        everything.append(stats[stats["rule"] != "bp"])
+        depth = dict(zip(stats["layer"], stats["depth"], strict=True))
+        for i, rule in enumerate(rules):
+            rows = numbers.select(stats, rule=rule).sort_values("depth")
+            theirs = numbers.select(published, rule=rule, metric=metric, epoch=rows["epoch"].max())
+            theirs = theirs.assign(at=theirs["layer"].map(depth)).dropna(subset=["at"]).sort_values("at")
+            colour = style.RULE_STYLE[rule].colour
+            style.paper_line(ax, theirs.assign(epoch=theirs["at"] + 1), colour, points=len(theirs))
+            style.rule_line(ax, rows.assign(epoch=rows["depth"] + 1), rule, i / len(rules))
+            drawn = theirs if len(theirs) else drawn
+        style.angle_axis(ax)
+        style.dress(ax, title)
+    stats = pd.concat(everything)
+    handles = [style.rule_handle(rule) for rule in numbers.rules(stats)]
+    style.legend(fig, [*handles, style.theory_handle("no information: 90°")], drawn)
+    style.headline(fig, "Angles in every layer after the last epoch", stats)
+    return fig
+
+
+def _length(stats: pd.DataFrame) -> str:
+    seeds = stats["seeds"].max()
+    return f"{seeds} seed{'s' if seeds > 1 else ''}, {stats['epoch'].max():g} epochs"
 
 
 def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
@@ -126,9 +168,9 @@ def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
     return fig
 
 
-def _last_epoch(ax, frame, stats, paper, rules):
+def _last_epoch(ax, frame, metric, stats, paper, rules):
     """The comparison that curves cannot show: every rule's last epoch side by side, the near ones enlarged."""
-    scores = {rule: numbers.last(numbers.select(frame, rule=rule), "test_accuracy") for rule in rules}
+    scores = {rule: numbers.last(numbers.select(frame, rule=rule), metric) for rule in rules}
     means = {rule: rows["value"].mean() for rule, rows in scores.items()}
     near = [rule for rule in rules if means[rule] >= max(means.values()) - _NEAR]
     near = near if len(near) > len(rules) / 2 else rules  # an enlarged view of a minority compares too little

@@ -18,9 +18,7 @@ COLUMNS = ["rule", "seed", "epoch", "layer", "metric", "value"]
 
 def stats(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Mean, std (NaN for one seed) and number of seeds per rule, layer and epoch; ``depth`` numbers the layers."""
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise errors.ConfigError(f"not a frame of runs: without the columns {', '.join(missing)}")
+    _check_columns(frame)
     for rule in frame["rule"].unique():
         if rule not in RULE_STYLE:
             raise errors.unknown("rule", rule, RULE_STYLE)
@@ -35,6 +33,18 @@ def stats(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     depth = {layer: i for i, layer in enumerate(rows["layer"].unique())}  # the frame names them from input to output
     stats["depth"] = stats["layer"].map(depth)
     return stats.sort_values(["depth", "epoch"], ignore_index=True)
+
+
+def _check_columns(frame: pd.DataFrame) -> None:
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise errors.ConfigError(f"not a frame of runs: without the columns {', '.join(missing)}")
+
+
+def watched(frame: pd.DataFrame) -> str:
+    """The accuracy measured after every epoch: on the validation images where a run had any, else on the test's."""
+    _check_columns(frame)
+    return "validation_accuracy" if (frame["metric"] == "validation_accuracy").any() else "test_accuracy"
 
 
 def select(frame: pd.DataFrame | None, **wanted) -> pd.DataFrame:
@@ -52,6 +62,11 @@ def last(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     return select(rows, epoch=rows.groupby("seed")["epoch"].max().min()) if len(rows) else rows
 
 
+def at_the_end(stats: pd.DataFrame) -> pd.DataFrame:
+    """Of what ``stats`` gives, every rule's rows at its own last epoch."""
+    return stats[stats["epoch"] == stats.groupby("rule")["epoch"].transform("max")]
+
+
 def paper(published: pd.DataFrame | None, metric: str, stats: pd.DataFrame) -> pd.DataFrame:
     """The published rows of the rules and layers in ``stats``, no further than its last epoch."""
     rows = select(published, metric=metric)
@@ -67,18 +82,22 @@ def rules(frame: pd.DataFrame) -> list[str]:
 def table(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per rule: the numbers after the last epoch that all of the rule's seeds have reached (``epochs``).
 
-    Accuracies in percent; ``paper_mean`` and ``paper_std`` are the published ones after the SAME epoch, and
-    ``difference`` is ours minus theirs in points. ``path_min``, ``path_max``: path alignment in degrees, the lowest and
-    highest layer. ``gradient_angle``: degrees, mean over the hidden layers (the output layer's is exact in every rule).
+    ``accuracy_on``: 'test', or 'validation' for runs that kept the test set for the end; those have ``test_mean`` and
+    ``test_std`` beside it once they are complete. Accuracies in percent; ``paper_mean`` and ``paper_std`` are the
+    published ones after the SAME epoch, and ``difference`` is ours minus theirs in points. ``path_min``, ``path_max``:
+    path alignment in degrees, the lowest and highest layer. ``gradient_angle``: degrees, mean over the hidden layers
+    (the output layer's is exact in every rule).
     NaN where a number does not exist.
     """
-    stats(frame, "test_accuracy")  # for its checks
+    metric = watched(frame)
+    stats(frame, metric)  # for its checks
     rows = []
     for rule, runs in frame.groupby("rule"):
-        scores = last(runs, "test_accuracy")
+        scores = last(runs, metric)
+        test = last(runs, "test_accuracy")["value"]
         epoch = scores["epoch"].iloc[0] if len(scores) else math.nan
         ours = scores["value"]
-        paper = select(published, rule=rule, metric="test_accuracy", epoch=epoch)
+        paper = select(published, rule=rule, metric=metric, epoch=epoch)
         path = last(runs, "path_alignment").groupby("layer")["value"].mean()
         angle = last(runs, "gradient_angle").groupby("layer", sort=False)["value"].mean()
         rows.append(
@@ -86,8 +105,11 @@ def table(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.Data
                 "rule": rule,
                 "seeds": len(ours),
                 "epochs": epoch,
+                "accuracy_on": metric.removesuffix("_accuracy"),
                 "accuracy_mean": ours.mean(),
-                "accuracy_std": ours.std(ddof=0) if len(ours) > 1 else math.nan,
+                "accuracy_std": _std(ours),
+                "test_mean": test.mean(),
+                "test_std": _std(test),
                 "paper_mean": paper["mean"].mean(),
                 "paper_std": paper["std"].mean(),
                 "path_min": path.min(),
@@ -96,12 +118,16 @@ def table(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.Data
             }
         )
     result = pd.DataFrame(rows).set_index("rule").loc[rules(frame)].reset_index()
-    result.insert(7, "difference", result["accuracy_mean"] - result["paper_mean"])
+    result.insert(result.columns.get_loc("path_min"), "difference", result["accuracy_mean"] - result["paper_mean"])
     return result
 
 
+def _std(values: pd.Series) -> float:
+    return values.std(ddof=0) if len(values) > 1 else math.nan
+
+
 def format_table(table: pd.DataFrame) -> str:
-    """What ``table`` returns as plain text for a terminal, under 100 characters wide; '–' where there is no number."""
+    """What ``table`` returns as plain text for a terminal, about 100 characters wide; '–' where there is no number."""
 
     def number(value, pattern):
         return "–" if pd.isna(value) else pattern.format(value)
@@ -109,11 +135,14 @@ def format_table(table: pd.DataFrame) -> str:
     def pair(mean, std):
         return number(mean, "{:.2f}") + ("" if pd.isna(std) else f" ± {std:.2f}")
 
-    lines = [("rule", "seeds", "epochs", "accuracy %", "paper %", "difference", "path angle °", "gradient angle °")]
+    both = (table["accuracy_on"] == "validation").any()  # then the test accuracy stands beside it
+    watched_part = "validation %" if both else "test %"
+    lines = [["rule", "seeds", "epochs", watched_part, "paper %", "difference", "path angle °", "gradient angle °"]]
+    lines[0] += ["test %"] if both else []
     for row in table.itertuples():
         low, high = number(row.path_min, "{:.1f}"), number(row.path_max, "{:.1f}")
         lines.append(
-            (
+            [
                 RULE_STYLE[row.rule].label,
                 str(row.seeds),
                 number(row.epochs, "{:.0f}"),
@@ -122,7 +151,8 @@ def format_table(table: pd.DataFrame) -> str:
                 number(round(row.difference, 2) + 0.0, "{:+.2f}"),  # + 0.0: no "-0.00"
                 low if low == high else f"{low} to {high}",
                 number(row.gradient_angle, "{:.1f}"),
-            )
+                *([pair(row.test_mean, row.test_std)] if both else []),
+            ]
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join([c[0].ljust(widths[0]), *map(str.rjust, c[1:], widths[1:])]) for c in lines]

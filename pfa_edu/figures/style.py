@@ -123,8 +123,10 @@ def limits(ax, low, high):
 
 
 def angle_axis(ax, theory=90.0):
-    ax.set_ylim(-2, 97)  # fixed: the same picture for every run; a little more than 0 to 95, so that 0 is not cut
-    ax.set_yticks([0, 15, 30, 45, 60, 75, 90])
+    # Fixed, the same picture for every run, unless angles go further; a little more than 0 to 95, so that 0 is not cut.
+    highest = max((other.dataLim.ymax for other in ax.figure.axes if other.has_data()), default=0)
+    ax.set_yticks(range(0, 181 if highest > 93 else 91, 15))
+    ax.set_ylim(-2, max(97, highest + 4))
     if theory is not None:
         ax.axhline(theory, color=INK, linestyle=":", linewidth=1.3, zorder=1)
 
@@ -150,10 +152,11 @@ def look(ax, title):
     ax.grid(visible=True, color="#E8E8E8", linewidth=0.8)
 
 
-def rule_handle(rule):
+def rule_handle(rule, note=""):
     style = RULE_STYLE[rule]
+    label = f"{style.label} ({note})" if note else style.label
     return Line2D([], [], color=style.colour, marker=style.marker, markeredgecolor="white", linewidth=1.8,
-                  markersize=6.5 * style.size, label=style.label)  # fmt: skip
+                  markersize=6.5 * style.size, label=label)  # fmt: skip
 
 
 def theory_handle(label):
