@@ -13,7 +13,16 @@ import numpy as np
 from PIL import Image
 
 # Messages of JupyterLab and the browser themselves, about nothing that is ours.
-_NOT_OURS = ("favicon", "ResizeObserver", "/lsp", "/api/workspaces", "/api/translations", "/static/lab", "jlab_core")
+_NOT_OURS = (
+    "favicon",
+    "ResizeObserver",
+    "/lsp",
+    "/api/workspaces",
+    "/api/translations",
+    "/static/lab",
+    "jlab_core",
+    "cdn.jsdelivr",
+)
 
 
 class Reader:
