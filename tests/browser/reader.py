@@ -14,6 +14,9 @@ from PIL import Image
 
 # Messages of JupyterLab and the browser themselves, about nothing that is ours.
 _NOT_OURS = (
+    "favicon", "ResizeObserver", "/lsp", "/api/workspaces", "/api/translations", "/static/lab", "jlab_core",
+    "cdn.jsdelivr",  # Voilà's icons
+)  # fmt: skip
     "favicon",
     "ResizeObserver",
     "/lsp",

@@ -83,7 +83,9 @@ def test_race_in_jupyterlab(lab, reader):
 
 def test_race_as_a_voila_page(voila, reader):
     reader.page.goto(voila, wait_until="commit")
-    reader.page.wait_for_selector("img.widget-image, .jp-RenderedText[data-mime-type*=error]", timeout=180_000)
+    reader.page.wait_for_selector(
+        "img.widget-image, .jp-RenderedText[data-mime-type*=error]", timeout=400_000
+    )  # it shows nothing before the last cell has run
     assert reader.page.locator("[data-mime-type*=error]").all_inner_texts() == []
     assert reader.page.get_by_text("import lesson").count() == 0, "a page shows no code"
     _play(reader)
