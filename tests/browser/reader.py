@@ -17,15 +17,6 @@ _NOT_OURS = (
     "favicon", "ResizeObserver", "/lsp", "/api/workspaces", "/api/translations", "/static/lab", "jlab_core",
     "cdn.jsdelivr",  # Voilà's icons
 )  # fmt: skip
-    "favicon",
-    "ResizeObserver",
-    "/lsp",
-    "/api/workspaces",
-    "/api/translations",
-    "/static/lab",
-    "jlab_core",
-    "cdn.jsdelivr",
-)
 
 
 class Reader:
