@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ def check_parameters(namespace: Mapping[str, Any], known: set[str]) -> None:
 
     papermill writes whatever it was given into a cell; a misspelt name would otherwise just be one more variable.
     """
-    for name in namespace:
+    for name, value in namespace.items():
+        if isinstance(value, types.ModuleType):  # never a parameter; Voilà imports some before the first cell
+            continue
         if not name.startswith("_") and name not in known | _ALWAYS:
             raise unknown("parameter", name, sorted(known - {"pe"}))
 
