@@ -134,9 +134,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    import pandas as pd  # here, as below: the other commands need not wait for matplotlib and papermill
-
-    from . import figures, lesson, published
+    from . import lesson
 
     if args.seeds < 1:
         raise experiments.ConfigError(f"--seeds {args.seeds}: how many, at least 1")
@@ -154,10 +152,6 @@ def _reproduce(args: argparse.Namespace) -> int:
         if getattr(args, name) is not None:
             parameters[name] = getattr(args, name)
     notebook, page = lesson.execute(args.experiment, out, parameters, watch=True)
-    frame = pd.read_csv(out / "results.csv")
-    curves = published.curves(args.experiment) if dataset == args.experiment else None
-    print()
-    print(figures.format_table(figures.table(frame, curves)))
     print(f"\nnotebook  {notebook}\npage      {page}\nresults   {out / 'results.csv'}")
     for figure in sorted(out.glob("*.png")):
         print(f"figure    {figure} (and .svg)")

@@ -41,7 +41,7 @@ def accuracy(frame: pd.DataFrame, published: pd.DataFrame | None = None, title: 
         style.paper_line(left, numbers.select(paper, rule=rule), style.RULE_STYLE[rule].colour)
         style.rule_line(left, numbers.select(stats, rule=rule), rule, i / len(rules))
     # Slow starters would stretch the axis: once curves are long, the lowest 3 % of the points may fall below it.
-    low = stats["mean"].quantile(0.03 if stats["epoch"].nunique() >= 10 else 0)
+    low = stats["mean"].quantile(0.03 if stats["epoch"].nunique() >= 20 else 0)
     style.limits(left, low, stats["mean"].max())
     left.set(xlabel="Epochs of training", ylabel=f"{part} accuracy in %")
     style.dress(left, "Every epoch")
