@@ -26,6 +26,7 @@ from .errors import (
     LessonError,
     MemoryLimitError,
     OutputError,
+    ParallelError,
     PfaEduError,
 )
 from .experiments import Experiment, experiment, run_grid
@@ -57,6 +58,7 @@ __all__ = [
     "MemoryLimitError",
     "OutputError",
     "PFAo",
+    "ParallelError",
     "PfaEduError",
     "Recipe",
     "Rule",

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import __version__, bench, data, experiments, figures, lesson, published, stepping
-from .errors import LessonError, PfaEduError
+from . import __version__, bench, data, experiments, figures, lesson, parallel, published, stepping
+from .errors import ConfigError, LessonError, PfaEduError
 from .rules import RULES, rule
 
 EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
   pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
+  torchrun --nproc-per-node 2 -m pfa_edu run cifar10 --rule pfa --scale paper    one run, by two processes
   pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
   pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
   pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
@@ -31,9 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
+        if parallel.launched() and args.command is not _run:
+            raise ConfigError("torchrun is for 'run' alone: several processes train one network together")
         return args.command(args)
     except PfaEduError as error:
-        print(f"pfa-edu: {error}", file=sys.stderr)
+        who = f"pfa-edu (rank {parallel.rank()})" if parallel.launched() else "pfa-edu"
+        print(f"{who}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -113,6 +117,8 @@ def _run(args: argparse.Namespace) -> int:
         dataset=args.dataset, out=args.out, device=args.device, engine=args.engine, precision=args.precision,
         **changes,
     ).run()  # fmt: skip
+    if parallel.rank():  # the first one tells
+        return 0
     last = e.frame[e.frame.epoch == e.frame.epoch.max()]
     print(last.to_string(index=False, float_format="{:.4g}".format))
     print(f"kept in {e.folder}")
@@ -121,7 +127,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _reproduce(args: argparse.Namespace) -> int:
     if args.seeds < 1:
-        raise experiments.ConfigError(f"--seeds {args.seeds}: how many, at least 1")
+        raise ConfigError(f"--seeds {args.seeds}: how many, at least 1")
     dataset = args.dataset or experiments.preset(args.experiment, args.scale).dataset
     out = Path(args.out).resolve()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -37,6 +37,10 @@ class DivergenceError(PfaEduError, ArithmeticError):
     """The loss stopped being a finite number."""
 
 
+class ParallelError(PfaEduError, RuntimeError):
+    """Processes that train one network and have lost one another, or no longer hold the same network."""
+
+
 class MemoryLimitError(PfaEduError, MemoryError):
     """The machine has not enough memory for the network and batch."""
 

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from . import data as datasets
-from . import models
+from . import models, parallel
 from .analysis import steps_to_fade
 from .checkpoints import load_checkpoint
 from .convert import convert
@@ -127,32 +127,40 @@ class Experiment:
         ``deadline``: a ``time.time()`` after which no further epoch is begun; the same run called again goes on.
         ``frame``: tidy, columns rule, seed, epoch (completed; 0 = before training), layer, metric, value.
         """
-        data = datasets.load(self.dataset, self.device)
-        if self.subset is not None:
-            data = data.subset(self.subset, None if data.validation_x is None else self.subset // 5)
-        trainer = self._trainer(data)
-        with _held(self.folder) as folder:
+        with parallel.join(self.device) as ranks, _held(self.folder, ranks) as folder:
+            trainer = self._trainer(self._data(), ranks)
             checkpoint = None if folder is None else folder / "checkpoint.pt"
-            if checkpoint is not None and checkpoint.exists():
-                trainer.resume(load_checkpoint(checkpoint, self.device))
+            if checkpoint is not None:
+                kept = ranks.first(lambda: load_checkpoint(checkpoint) if checkpoint.exists() else None)
+                if kept is not None:
+                    trainer.resume(kept)
+            if ranks.size > 1 and progress != "none" and ranks.is_first:
+                each, batch = ranks.each(self.recipe.batch_size), self.recipe.batch_size
+                print(f"{ranks.size} processes, {each} samples each of every batch of {batch}; schedules as for one")
             try:
-                trainer.train(checkpoint, progress, deadline)
+                trainer.train(checkpoint, progress if ranks.is_first else "none", deadline)
             except KeyboardInterrupt:
                 where = f"epoch {trainer.epoch} is kept in {folder}" if trainer.epoch and folder else "nothing was kept"
                 print(f"\ninterrupted: {where}; run the same again to go on", flush=True)
                 raise
             finally:
                 self.net, self.frame = trainer.net, self._tidy(trainer)
-                if folder is not None and trainer.epoch:
+                if folder is not None and trainer.epoch and ranks.is_first:
                     write_csv(self.frame, folder / "metrics.csv")
         return self
 
-    def _trainer(self, data: datasets.Dataset) -> Trainer:
+    def _data(self) -> datasets.Dataset:
+        data = datasets.load(self.dataset, self.device)
+        if self.subset is not None:
+            data = data.subset(self.subset, None if data.validation_x is None else self.subset // 5)
+        return data
+
+    def _trainer(self, data: datasets.Dataset, ranks: parallel.Ranks | None = None) -> Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             plain = models.build(self.network, data.input_shape, data.classes)
             net = convert(plain, self.rule, init="xavier", inplace=True, verbose=False).to(self.device)
-            return Trainer(net, data, self.recipe, self.seed, self.identity, self.execution)
+            return Trainer(net, data, self.recipe, self.seed, self.identity, self.execution, ranks)
 
     def _tidy(self, trainer: Trainer) -> pd.DataFrame:
         frame = pd.DataFrame(trainer.rows, columns=["epoch", "layer", "metric", "value"])
@@ -240,20 +248,24 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path | None) -> Iterator[Path | None]:
+def _held(folder: Path | None, ranks: parallel.Ranks) -> Iterator[Path | None]:
     """The run's folder, made and locked: two runs in one folder would overwrite each other."""
     if folder is None:
         yield None
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / "run.lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise OutputError(f"{folder} is in use by another run: wait for it, or choose another folder") from error
-    except OSError as error:
-        raise OutputError(f"cannot write in {folder} ({error}): choose another folder") from error
+    lock = filelock.FileLock(folder / "run.lock", timeout=0)
+
+    def hold() -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise OutputError(f"{folder} is in use by another run: wait for it, or choose another folder") from error
+        except OSError as error:
+            raise OutputError(f"cannot write in {folder} ({error}): choose another folder") from error
+
+    ranks.first(hold)
     try:
         yield folder
     finally:
-        lock.release()
+        lock.release()  # on the ranks that do not hold it, nothing

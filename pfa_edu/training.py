@@ -18,6 +18,7 @@ from .analysis import Tracker
 from .checkpoints import check_identity, save_checkpoint
 from .data import Dataset
 from .errors import ConfigError, DivergenceError
+from .parallel import Ranks
 from .progress import Progress
 from .stepping import Execution, Stepper, explain_memory
 
@@ -66,18 +67,21 @@ class Trainer:
     ``rows`` holds what was measured: (epochs completed, layer or 'network', metric, value). Accuracies are called after
     the part of the data that they are on; where there are validation images, the test images are looked at once, after
     the last epoch.
+    ``ranks``: the processes that train it together; ``recipe.batch_size`` is what they take in one step all together.
     """
 
     def __init__(
         self, net: nn.Module, data: Dataset, recipe: Recipe, seed: int, identity: dict[str, Any],
-        execution: Execution | None = None,
+        execution: Execution | None = None, ranks: Ranks | None = None,
     ):  # fmt: skip
         self.net, self.data, self.recipe, self.seed, self.identity = net, data, recipe, seed, identity
         self.optimizer = torch.optim.SGD(
             net.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
         self.execution = execution or Execution()
-        self.stepper = Stepper(net, data, self.optimizer, self.execution)
+        self.ranks = ranks or Ranks()
+        self.ranks.each(recipe.batch_size)
+        self.stepper = Stepper(net, data, self.optimizer, self.execution, self.ranks)
         self.order = torch.Generator().manual_seed(seed)  # on the CPU: one batch order for every device
         self.epoch = 0  # epochs completed
         self.rows: list[Row] = []
@@ -94,9 +98,10 @@ class Trainer:
             explain_memory(self.recipe.batch_size),
             Progress(self.title, self.recipe.epochs, self.epoch, progress) as bar,
         ):
+            self.ranks.check_same(self.net)
             if self.epoch == 0 and not self.rows:
                 self._evaluate()
-            while self.epoch < self.recipe.epochs and (deadline is None or time.time() < deadline):
+            while self.epoch < self.recipe.epochs and self._in_time(deadline):
                 start = time.perf_counter()
                 loss = self._one_epoch()
                 seconds = time.perf_counter() - start
@@ -105,10 +110,15 @@ class Trainer:
                 self._add("train_loss", loss)
                 for setting in ("lr", "weight_decay"):  # as they were in the epoch's last step
                     self._add(setting, self.optimizer.param_groups[0][setting])
+                self.ranks.take_statistics(self.net)
+                self.ranks.check_same(self.net)
                 accuracy = self._evaluate()
                 if checkpoint is not None:
-                    save_checkpoint(checkpoint, self.state())
+                    self.ranks.first(lambda: save_checkpoint(checkpoint, self.state()))
                 bar.advance(self.epoch, loss, accuracy, seconds)
+
+    def _in_time(self, deadline: float | None) -> bool:
+        return deadline is None or self.ranks.first(lambda: time.time() < deadline)  # one clock decides for all
 
     @property
     def title(self) -> str:
@@ -121,7 +131,7 @@ class Trainer:
     def _one_epoch(self) -> float:
         """One pass over the training set; returns the mean loss."""
         recipe, group = self.recipe, self.optimizer.param_groups[0]
-        plan = self.data.plan(recipe.batch_size, self.order)  # (steps, batch, choices)
+        plan = self.ranks.share(self.data.plan(recipe.batch_size, self.order))  # (steps, batch / ranks, choices)
         first = self.epoch * len(plan)
         group["lr"] = recipe.lr_at(self.epoch)
         losses = torch.empty(len(plan), device=plan.device)
@@ -131,9 +141,14 @@ class Trainer:
                 group["weight_decay"] = recipe.decay_at(first + i)
                 losses[i] = self.stepper.step(choice)
                 if i % 100 == 99 and plan.device.type == "cpu":  # a GPU would wait here: there, once an epoch
-                    self._check(losses[: i + 1], first)
+                    self._check(self._over_ranks(losses[: i + 1]), first)
+        losses = self._over_ranks(losses)
         self._check(losses, first)
         return losses.mean().item()
+
+    def _over_ranks(self, losses: torch.Tensor) -> torch.Tensor:
+        """The whole batches' losses, from those of this rank's parts."""
+        return self.ranks.sum(losses.clone()) / self.ranks.size
 
     @contextlib.contextmanager
     def _stream(self) -> Iterator[None]:
@@ -170,13 +185,17 @@ class Trainer:
     def _score(self, part: str) -> float:
         """Records accuracy (percent) and loss on 'validation' or 'test'; returns the accuracy."""
         self.net.eval()
-        x, y = self.data.part(part)
-        out = torch.cat([self.stepper.predict(some) for some in x.split(1000)])  # (N, classes)
+        x, y = (t[self.ranks.rank :: self.ranks.size].split(1000) for t in self.data.part(part))
+        totals = torch.zeros(3, dtype=torch.float64, device=self.stepper.device)  # images, right, loss
+        for images, labels in zip(x, y, strict=True):
+            out = self.stepper.predict(images)  # (1000, classes)
+            right, loss = (out.argmax(1) == labels).sum(), nnf.cross_entropy(out, labels, reduction="sum")
+            totals += torch.stack([torch.full_like(loss, len(labels)), right, loss]).double()
         self.net.train()
-        accuracy = (out.argmax(1) == y).double().mean().item() * 100
-        self._add(f"{part}_accuracy", accuracy)
-        self._add(f"{part}_loss", nnf.cross_entropy(out, y).item())
-        return accuracy
+        images, right, loss = self.ranks.sum(totals).tolist()
+        self._add(f"{part}_accuracy", 100 * right / images)
+        self._add(f"{part}_loss", loss / images)
+        return 100 * right / images
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
