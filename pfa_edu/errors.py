@@ -37,6 +37,12 @@ class DivergenceError(PfaEduError, ArithmeticError):
     """The loss stopped being a finite number."""
 
 
+class GridError(PfaEduError, RuntimeError):
+    """Runs of a grid failed. ``frame``: the results of all the others, which are done and kept."""
+
+    frame = None
+
+
 class ParallelError(PfaEduError, RuntimeError):
     """Processes that train one network and have lost one another, or no longer hold the same network."""
 
