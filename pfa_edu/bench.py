@@ -23,6 +23,7 @@ from typing import Any
 import torch
 import torch.nn.functional as nnf
 from torch import nn
+from torchvision.models import resnet18
 
 from .convert import convert
 from .errors import ConfigError, unknown
@@ -67,6 +68,9 @@ BENCHES: dict[str, tuple[dict[str, Rule | None], list[Task]]] = {
     ]),
     "cifar10": (_RULES | _PFA | {"PFA closed, ratio 1000": PFA(1000, form="closed")}, [
         Task("ResNet-20 at 32×32, batch 128, channels last", resnet20, (128, 3, 32, 32), 1, channels_last=True),
+    ]),
+    "imagenet": ({case: r for case, r in _SMALL.items() if case not in ("FA", "DFA", "KP")}, [
+        Task("ResNet-18 at 224×224, batch 8, channels last", resnet18, (8, 3, 224, 224), 1, channels_last=True),
     ]),
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
   pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
   torchrun --nproc-per-node 2 -m pfa_edu run cifar10 --rule pfa --scale paper    one run, by two processes
+  pfa-edu run imagenet --rule pfa --data-root DIR --precision bf16 --scale paper     DIR: train/CLASS/*, val/CLASS/*
   pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
   pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
   pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
@@ -61,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
     run.add_argument("--dataset", help=", ".join(data.NAMES))
+    run.add_argument("--data-root", metavar="DIR", help="where the data is; imagenet: a folder with train/ and val/")
+    run.add_argument("--workers", type=int, help="imagenet: processes that read pictures (default: one a core, to 8)")
     run.add_argument("--epochs", type=int)
     _execution(run)
     run.add_argument("--out", default="runs", help="folder of runs (default: runs)")
@@ -130,7 +133,7 @@ def _run(args: argparse.Namespace) -> int:
     e = experiments.experiment(
         args.experiment, rule(args.rule, **knobs), args.seed, args.scale,
         dataset=args.dataset, out=args.out, device=args.device, engine=args.engine, precision=args.precision,
-        **changes,
+        data_root=args.data_root, workers=args.workers, **changes,
     ).run()  # fmt: skip
     if parallel.rank():  # the first one tells
         return 0

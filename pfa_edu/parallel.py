@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -71,14 +72,16 @@ class Ranks:
     def wrap(self, net: nn.Module) -> nn.Module:
         """``net`` as DDP calls it (hooks on ``net``, DFA's among them, run inside); itself where there is one process.
 
-        Rank 0's parameters and buffers go to all once, here. Not again before every forward pass, which is DDP's
-        default: G and E have the size of the weights and never change.
+        DDP would send every buffer before every forward pass, and G, E, F and D are as big as the weights: they never
+        change, so :meth:`check_same` looks at them instead, once an epoch.
         """
         if self.size == 1:
             return net
         device = next(net.parameters()).device
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(net, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+        known = inspect.signature(DistributedDataParallel).parameters
+        no_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.14
+        return DistributedDataParallel(net, device_ids=ids, gradient_as_bucket_view=True, **{no_buffers: False})
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over ranks, in place."""

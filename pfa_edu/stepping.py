@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from .data import Dataset
+from .data import Dataset, PictureFolder
 from .errors import ConfigError, MemoryLimitError, unknown
 from .parallel import Ranks
 
@@ -69,16 +69,22 @@ class Execution:
 
 
 class Stepper:
-    """``step(choice)``: one SGD step on the batch that ``choice`` (a row of ``Dataset.plan``) names."""
+    """``step(choice)``: one SGD step on the batch that ``choice`` (an item of ``data.stream(plan)``) names."""
 
     def __init__(
-        self, net: nn.Module, data: Dataset, optimizer: torch.optim.Optimizer, execution: Execution, ranks: Ranks
+        self, net: nn.Module, data: Dataset | PictureFolder, optimizer: torch.optim.Optimizer, execution: Execution,
+        ranks: Ranks,
     ):  # fmt: skip
         self.net, self.data, self.optimizer, self.execution = net, data, optimizer, execution
-        self.device = data.train_x.device
+        self.device = data.device
         execution.check(self.device)
         if execution.engine == "graph" and ranks.size > 1:
             raise ConfigError("engine 'graph' records the step of one process: use 'eager' or 'compile' for several")
+        if execution.engine == "graph" and not data.in_memory:
+            raise ConfigError(
+                f"engine 'graph' records a step that takes its images from the GPU's memory, and {data.name} is read "
+                f"picture by picture: use 'eager' or 'compile'"
+            )
         if execution.channels_last:
             net.to(memory_format=torch.channels_last)
         together = ranks.wrap(net)
@@ -91,7 +97,7 @@ class Stepper:
         with self.execution.autocast(self.device):
             return _at_least_float32(self.net(self._ordered(self.data.normalised(x))))
 
-    def step(self, choice: Tensor) -> Tensor:
+    def step(self, choice: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Scalar loss before the step, detached; on a GPU it is still being computed when this returns."""
         if self.execution.engine != "graph":
             return self._eager(choice)

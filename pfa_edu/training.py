@@ -16,7 +16,7 @@ from torch import nn
 
 from .analysis import Tracker
 from .checkpoints import check_identity, save_checkpoint
-from .data import Dataset
+from .data import Dataset, PictureFolder
 from .errors import ConfigError, DivergenceError, unknown
 from .layers import layers
 from .parallel import Ranks
@@ -77,7 +77,7 @@ class Trainer:
     """
 
     def __init__(
-        self, net: nn.Module, data: Dataset, recipe: Recipe, seed: int, identity: dict[str, Any],
+        self, net: nn.Module, data: Dataset | PictureFolder, recipe: Recipe, seed: int, identity: dict[str, Any],
         execution: Execution | None = None, ranks: Ranks | None = None,
     ):  # fmt: skip
         self.net, self.data, self.recipe, self.seed, self.identity = net, data, recipe, seed, identity
@@ -91,8 +91,7 @@ class Trainer:
         self.order = torch.Generator().manual_seed(seed)  # on the CPU: one batch order for every device
         self.epoch = 0  # epochs completed
         self.rows: list[Row] = []
-        probe = (data.normalised(data.train_x[:256]), data.train_y[:256])
-        self.tracker = Tracker(net, nnf.cross_entropy, probe)
+        self.tracker = Tracker(net, nnf.cross_entropy, data.probe())
 
     def train(self, checkpoint: Path | None = None, progress: str = "auto", deadline: float | None = None) -> None:
         """Trains what is left of the recipe's epochs, writing ``checkpoint`` after each.
@@ -150,14 +149,14 @@ class Trainer:
         first = self.epoch * len(plan)
         for group in groups:
             group["lr"] = recipe.lr_at(self.epoch)
-        losses = torch.empty(len(plan), device=plan.device)
+        losses = torch.empty(len(plan), device=self.data.device)
         self.net.train()
         with self._stream():
-            for i, choice in enumerate(plan):
+            for i, choice in enumerate(self.data.stream(plan)):
                 for group in groups:
                     group["weight_decay"] = recipe.decay_at(first + i, group["weights"])
                 losses[i] = self.stepper.step(choice)
-                if i % 100 == 99 and plan.device.type == "cpu":  # a GPU would wait here: there, once an epoch
+                if i % 100 == 99 and losses.device.type == "cpu":  # a GPU would wait here: there, once an epoch
                     self._check(self._over_ranks(losses[: i + 1]), first)
         losses = self._over_ranks(losses)
         self._check(losses, first)
@@ -173,7 +172,7 @@ class Trainer:
 
         It follows from seed and epoch alone, so that a run that goes on, on whatever device, needs nothing kept.
         """
-        cuda = [self.data.train_x.device.index] if self.data.train_x.device.type == "cuda" else []
+        cuda = [self.data.device.index] if self.data.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(self.seed * 1_000_003 + self.epoch + 1)
             yield
@@ -191,8 +190,8 @@ class Trainer:
     def _evaluate(self) -> float:
         """Accuracy and loss on the watched part, the tracker's angles, and at the very end the test set."""
         accuracy = self._score(self.data.watched)
-        if self.epoch == self.recipe.epochs and self.data.watched != "test":
-            self._score("test")
+        if self.epoch == self.recipe.epochs and self.data.held_back:
+            self._score(self.data.held_back)
         self.tracker.record(self.epoch)
         self.rows += self.tracker.rows
         self.tracker.rows = []
@@ -202,10 +201,9 @@ class Trainer:
     def _score(self, part: str) -> float:
         """Records accuracy (percent) and loss on 'validation' or 'test'; returns the accuracy."""
         self.net.eval()
-        x, y = (t[self.ranks.rank :: self.ranks.size].split(1000) for t in self.data.part(part))
         totals = torch.zeros(3, dtype=torch.float64, device=self.stepper.device)  # images, right, loss
-        for images, labels in zip(x, y, strict=True):
-            out = self.stepper.predict(images)  # (1000, classes)
+        for images, labels in self.data.pieces(part, self.ranks.rank, self.ranks.size):
+            out = self.stepper.predict(images)  # (piece, classes)
             right, loss = (out.argmax(1) == labels).sum(), nnf.cross_entropy(out, labels, reduction="sum")
             totals += torch.stack([torch.full_like(loss, len(labels)), right, loss]).double()
         self.net.train()
