@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test lab lint bench clean
+.PHONY: demo test lab app lint bench clean
 
 .venv/done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,6 +19,9 @@ test: .venv/done  ## the whole test suite
 
 lab: .venv/done  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+app: .venv/done  ## the race as a page of its own, without code cells
+	$(BIN)/voila notebooks/04_race.ipynb
 
 lint: .venv/done
 	$(BIN)/ruff check .

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 an error that is explained, 2 wrong use, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 from pathlib import Path
@@ -152,9 +151,6 @@ def _reproduce(args: argparse.Namespace) -> int:
         raise ConfigError(f"--seeds {args.seeds}: how many, at least 1")
     dataset = args.dataset or experiments.preset(args.experiment, args.scale).dataset
     out = Path(args.out).resolve()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for noisy in ("papermill", "papermill.translators"):
-        logging.getLogger(noisy).setLevel(logging.WARNING if noisy.endswith("s") else logging.INFO)
     parameters = {
         "dataset": dataset, "scale": args.scale, "seeds": args.seeds, "ratio": args.ratio, "out": str(out),
         "jobs": args.jobs,
@@ -166,7 +162,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     for name in ("minutes", "device", "engine", "precision"):
         if getattr(args, name) is not None:
             parameters[name] = getattr(args, name)
-    notebook, page = lesson.execute(args.experiment, out, parameters)
+    notebook, page = lesson.execute(args.experiment, out, parameters, watch=True)
     frame = pd.read_csv(out / "results.csv")
     curves = published.curves(args.experiment) if dataset == args.experiment else None
     print()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,7 +113,9 @@ def check_parameters(namespace: Mapping[str, Any], known: set[str]) -> None:
 
     papermill writes whatever it was given into a cell; a misspelt name would otherwise just be one more variable.
     """
-    for name in namespace:
+    for name, value in namespace.items():
+        if isinstance(value, types.ModuleType):  # never a parameter; Voilà imports some before the first cell
+            continue
         if not name.startswith("_") and name not in known | _ALWAYS:
             raise unknown("parameter", name, sorted(known - {"pe"}))
 
@@ -121,9 +125,10 @@ def parameters(name: str) -> list[str]:
     return list(_papermill().inspect_notebook(str(find(name))))
 
 
-def execute(name: str, out: Path, values: dict[str, Any]) -> tuple[Path, Path]:
+def execute(name: str, out: Path, values: dict[str, Any], watch: bool = False) -> tuple[Path, Path]:
     """Runs the notebook ``name`` with the parameters ``values`` by papermill, in the folder ``out``.
 
+    ``watch``: also print what its cells print, while they do.
     Returns the executed notebook and its HTML page, both called ``name`` in ``out``. If a cell fails, both are there
     too, up to that cell, and a LessonError says which one and why.
     """
@@ -141,14 +146,19 @@ def execute(name: str, out: Path, values: dict[str, Any]) -> tuple[Path, Path]:
     try:
         with _headless():
             papermill.execute_notebook(
-                str(source), str(target), values, cwd=str(out), log_output=True, progress_bar=False
-            )
+                str(source), str(target), values, cwd=str(out), progress_bar=False,
+                stdout_file=sys.stdout if watch else None, extra_arguments=_QUIET_KERNEL,
+            )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         raise LessonError(_failure(source.stem, error)) from error
     finally:
         if target.exists():
             page.write_text(HTMLExporter().from_filename(str(target))[0], encoding="utf-8")
     return target, page
+
+
+# A kernel warns that it talks to its client over the machine's own loopback: true, usual, and alarming to a reader.
+_QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
 
 
 def _papermill():

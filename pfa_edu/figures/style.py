@@ -9,9 +9,12 @@ import io
 import math
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
 from matplotlib import figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -51,6 +54,12 @@ class Figure(figure.Figure):
         self.savefig(buffer, format="png", dpi=160)
         width, height = self.get_size_inches() * 80
         return buffer.getvalue(), {"width": int(width), "height": int(height)}
+
+
+def layer_colours(layers: Sequence[str]) -> dict[str, str]:
+    """A colour for each layer: viridis without its yellow end, which fades on white; dark = near the input."""
+    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.82, len(layers)))
+    return {layer: mpl.colors.to_hex(shade) for layer, shade in zip(layers, shades, strict=True)}
 
 
 def grid(n: int, xlabel: str, ylabel: str) -> tuple[Figure, list]:

@@ -117,10 +117,17 @@ class Explorer:
         self.result = self.compute(**self.state)
         self._draw()
 
-    def _draw(self) -> None:
+    def _draw(self, moving: bool = False) -> None:
+        """``moving``: the next picture follows at once, so this one may be a JPEG, which is made much faster."""
         self.picture.show(self.result)
-        self.png = self.picture.png()
+        self._shot = ("jpeg", self.picture.jpeg()) if moving else ("png", self.picture.png())
         self.text = self.summary(self.result)
+
+    @property
+    def png(self) -> bytes:
+        """The present picture."""
+        kind, data = self._shot
+        return data if kind == "png" else self.picture.png()
 
     # ------------------------------------------------------------------------------------------ the widgets
 
@@ -129,20 +136,24 @@ class Explorer:
         """The ipywidgets box; made at the first call."""
         if self._widget is None:
             w = require_ipywidgets()
-            built = []
+            built = {}
             for name, control in self.controls.items():
-                box, self._shows[name] = control.build(self._told, self.live)
-                built.append(box)
+                built[name], self._shows[name] = control.build(self._told, self.live)
             width, height = self.picture.size
             self._image = w.Image(format="png", layout=w.Layout(width=f"{width}px", height=f"{height}px"))
             self._text, self._status, self._error = (w.HTML(layout=w.Layout(margin="0 2px")) for _ in range(3))
             for part, css in ((self._text, "readout"), (self._status, "status"), (self._error, "error")):
                 part.add_class(f"pfa-{css}")
-            settings = w.Box(built, layout=w.Layout(flex_flow="row wrap", width=f"{width}px"))
+            settings = self._arrange(built)
             buttons = [w.HBox([button.build(self.guard) for button in self.buttons])] if self.buttons else []
             self._widget = w.VBox([settings, *buttons, self._status, self._error, self._text, self._image])
             self._push()
         return self._widget
+
+    def _arrange(self, built: dict[str, Any]) -> Any:
+        """The controls' widgets, by name, in one box."""
+        w = require_ipywidgets()
+        return w.Box(list(built.values()), layout=w.Layout(flex_flow="row wrap", width=f"{self.picture.size[0]}px"))
 
     def _told(self, name: str, value: Any) -> None:
         """A control speaks: the reader moved it."""
@@ -165,8 +176,10 @@ class Explorer:
             f'<div role="alert" style="border-left:4px solid #D55E00;padding:2px 8px">'
             f"<b>{type(self.error).__name__}</b>: {html.escape(str(self.error))}</div>"
         )  # fmt: skip
-        if self._image.value != self.png:
-            self._image.value = self.png
+        kind, data = self._shot
+        if self._image.value != data:
+            with self._image.hold_sync():  # both at once
+                self._image.format, self._image.value = kind, data
 
     def _before_static(self) -> None:
         """What to do before a picture that nobody can move is taken; nothing here."""

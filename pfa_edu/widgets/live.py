@@ -7,15 +7,20 @@ hear what the reader pressed. No thread touches a network while a slider changes
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 import time
+import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from .base import Explorer
 from .controls import Button
 
-SLICE_S = 0.08  # of steps between two pictures: with the drawing it stays well below the 0.2 s a press may wait
-REST_S = 0.01  # in which the kernel reads its messages
+# Seconds of steps between two pictures: so many times what drawing one took, within these bounds. Drawing then takes
+# less than a fifth of the steps' time, and a press waits less than 0.2 s.
+SLICE_S, STEPS_PER_DRAWING = (0.06, 0.1), 5
+REST_S = 0.003  # in which the kernel reads its messages
 
 
 class LiveExplorer(Explorer):
@@ -26,9 +31,12 @@ class LiveExplorer(Explorer):
     ``static_steps``: how far to go before the picture for a notebook without a reader is taken.
     """
 
+    _all: ClassVar[weakref.WeakSet[LiveExplorer]] = weakref.WeakSet()
+
     def __init__(self, *args: Any, step: Callable[[Any], bool], static_steps: int = 0, **kwargs: Any):
         self.step_run, self.static_steps = step, static_steps
         self._task: asyncio.Task | None = None
+        self._interrupted = False
         buttons = (
             Button("Play", "Train until it is done or paused", "play", self.play),
             Button("Pause", "Stop after the present step; Play goes on from there", "pause", self.pause),
@@ -36,6 +44,8 @@ class LiveExplorer(Explorer):
             Button("Reset", "Begin again with the present settings", "refresh", self.reset),
         )
         super().__init__(*args, buttons=buttons, **kwargs)
+        self._alone()  # a cell that is run again leaves nobody training unseen
+        self._all.add(self)
 
     @property
     def playing(self) -> bool:
@@ -44,18 +54,25 @@ class LiveExplorer(Explorer):
     def play(self) -> None:
         """Starts the task; does nothing if it runs. Needs a running event loop, as every notebook has."""
         if not self.playing:
+            self._alone()
+            self._interrupted = False
             self._task = asyncio.get_running_loop().create_task(self._play())
 
     def pause(self) -> None:
         """Stops the task where it is; what was computed stays."""
+        was_playing = self.playing
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if was_playing:
+            self._measure()
+            self.redraw()  # the last picture of a moving explorer is a JPEG
 
     def step(self) -> None:
         """One step, whether or not it plays."""
         with self._shown():
             self.step_run(self.result)
+            self._measure()
             self._draw()
 
     def reset(self) -> None:
@@ -68,17 +85,57 @@ class LiveExplorer(Explorer):
         for _ in range(steps):
             if not self.step_run(self.result):
                 break
+        self._measure()
         self.redraw()
 
+    def _measure(self, moving: bool = False) -> None:
+        """Finds what the picture is to show; nothing here. ``moving``: the next picture follows at once."""
+
+    def _alone(self) -> None:
+        """Two at once would only slow each other down."""
+        for other in list(self._all):
+            if other is not self:
+                other.pause()
+
     async def _play(self) -> None:
-        more = True
-        while more:
-            with self._shown():
-                until = time.perf_counter() + SLICE_S
-                while more and time.perf_counter() < until:
-                    more = self.step_run(self.result)
-                self._draw()
-            await asyncio.sleep(REST_S)  # where Pause takes hold
+        more, slice_s = True, SLICE_S[0]
+        try:
+            while more and not self._interrupted:
+                self._hear_interrupt()
+                try:
+                    more, drawing = self._frame(slice_s)
+                    slice_s = min(max(STEPS_PER_DRAWING * drawing, SLICE_S[0]), SLICE_S[1])
+                except KeyboardInterrupt:  # meant for a cell that runs meanwhile; it must not reach the kernel's loop
+                    self._interrupted = True
+                await asyncio.sleep(REST_S)  # where Pause takes hold
+        finally:
+            if signal.getsignal(signal.SIGINT) == self._on_interrupt:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._task = None
+        if self._interrupted:
+            self.status = "Interrupted: Play goes on from here."
+        self._measure()
+        self.redraw()
+
+    def _frame(self, slice_s: float) -> tuple[bool, float]:
+        """Steps for ``slice_s`` seconds, then a picture: whether there is more to do, and the seconds of drawing."""
+        more, until = True, time.perf_counter() + slice_s
+        with self._shown():
+            while more and time.perf_counter() < until:
+                more = self.step_run(self.result)
+            self._measure(moving=True)
+            start = time.perf_counter()
+            self._draw(moving=True)
+        return more, time.perf_counter() - start
+
+    def _hear_interrupt(self) -> None:
+        """Lets "Interrupt kernel" stop the task: between cells a kernel ignores the signal. A cell's own is left."""
+        on_main = threading.current_thread() is threading.main_thread()
+        if on_main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def _on_interrupt(self, *_: Any) -> None:
+        self._interrupted = True
 
     def _before_static(self) -> None:
         if self.static_steps:

@@ -69,8 +69,8 @@ class Picture:
         """Says that something other than the live artists changed (a limit, a tick): the next ``png`` draws it all."""
         self._frame = None
 
-    def png(self) -> bytes:
-        """The present picture."""
+    def paint(self) -> None:
+        """Brings the pixels of ``canvas`` up to the present result."""
         if self._frame is None:
             self.canvas.draw()  # all but the live artists; this also lays the axes out
             self.figure.set_layout_engine("none")  # once: nothing may move from now on
@@ -78,9 +78,27 @@ class Picture:
         self.canvas.restore_region(self._frame)
         for artist in sorted(self._live, key=lambda a: a.get_zorder()):
             self.figure.draw_artist(artist)
+
+    def letter(self, image: Image.Image) -> None:
+        """Writes onto the finished pixels what matplotlib is too slow for; nothing here."""
+
+    def png(self) -> bytes:
+        """The present picture."""
+        return self._encoded("png", compress_level=1)  # speed, not size
+
+    def jpeg(self) -> bytes:
+        """The present picture in about a fifth of the time of ``png``, for one that the next soon replaces."""
+        return self._encoded("jpeg", quality=85, subsampling=0)  # colour at full resolution: thin lines keep theirs
+
+    def _encoded(self, kind: str, **options: Any) -> bytes:
+        """The present picture as a file of that kind; ``options`` are Pillow's."""
+        self.paint()
+        size = self.canvas.get_width_height()
+        # Every fourth byte of the canvas, opaque everywhere, is skipped while the rest is taken in.
+        image = Image.frombytes("RGB", size, self.canvas.buffer_rgba(), "raw", "RGBX")
+        self.letter(image)
         buffer = io.BytesIO()
-        pixels = Image.frombuffer("RGBA", self.canvas.get_width_height(), self.canvas.buffer_rgba())
-        pixels.convert("RGB").save(buffer, format="png", compress_level=1)  # for speed, not for size
+        image.save(buffer, format=kind, **options)
         return buffer.getvalue()
 
 
