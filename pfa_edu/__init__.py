@@ -27,6 +27,7 @@ from .errors import (
     LessonError,
     MemoryLimitError,
     OutputError,
+    ParallelError,
     PfaEduError,
 )
 from .experiments import Experiment, experiment
@@ -62,6 +63,7 @@ __all__ = [
     "MemoryLimitError",
     "OutputError",
     "PFAo",
+    "ParallelError",
     "PfaEduError",
     "Recipe",
     "Rule",

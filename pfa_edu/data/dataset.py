@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,11 +42,16 @@ class Dataset:
     std: tuple[float, ...] | None = None
     padding: int = 0
     flip: bool = False
+    in_memory: ClassVar[bool] = True
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
         return tuple(self.train_x.shape[1:])
+
+    @property
+    def device(self) -> torch.device:
+        return self.train_x.device
 
     @property
     def watched(self) -> str:
@@ -54,6 +60,11 @@ class Dataset:
         MNIST has none, because the paper's curve is the accuracy on its test images.
         """
         return "test" if self.validation_x is None else "validation"
+
+    @property
+    def held_back(self) -> str | None:
+        """The part that is looked at only once, after the last epoch."""
+        return None if self.watched == "test" else "test"
 
     def part(self, name: str) -> tuple[Tensor, Tensor]:
         """(images, labels) of 'train', 'validation' or 'test', images as they are stored."""
@@ -91,6 +102,10 @@ class Dataset:
             steps = torch.cat([steps, offsets, mirrored], dim=2)
         return steps.to(device)
 
+    def stream(self, plan: Tensor) -> Tensor:
+        """What :meth:`batch` takes, step by step: the plan's own rows, as the images are in memory already."""
+        return plan
+
     def batch(self, choice: Tensor) -> tuple[Tensor, Tensor]:
         """The images (batch, C, H, W), normalised and augmented, and labels (batch,) of one row of :meth:`plan`."""
         index = choice[:, 0]
@@ -98,6 +113,14 @@ class Dataset:
         if choice.shape[1] > 1:
             x = crop_and_flip(x, self.padding, choice[:, 1], choice[:, 2], choice[:, 3])
         return self.normalised(x), self.train_y[index]
+
+    def pieces(self, part: str, rank: int = 0, size: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every ``size``-th image of a part from ``rank`` on, as stored, and its label, up to 1000 at a time."""
+        return zip(*(t[rank::size].split(1000) for t in self.part(part)), strict=True)
+
+    def probe(self) -> tuple[Tensor, Tensor]:
+        """The first 256 training images, normalised, and their labels."""
+        return self.normalised(self.train_x[:256]), self.train_y[:256]
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.input_shape))
