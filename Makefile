@@ -14,8 +14,8 @@ OUT ?= out/demo
 demo: .venv/done  ## all seven rules on 5,000 digits, no download: notebook, page, figures, table
 	$(BIN)/pfa-edu reproduce mnist --scale classroom --jobs 2 --out $(OUT)
 
-test: .venv/done  ## the whole test suite
-	$(BIN)/python -m pytest
+test: .venv/done  ## the whole test suite: two files at a time, a core each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lab: .venv/done  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
