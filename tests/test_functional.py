@@ -14,6 +14,7 @@ DOUBLE = torch.float64
 RULES = [
     pe.BP(), pe.FA(), pe.FA(density=0.4), pe.SF(), pe.SF("fixed"), pe.SF("batch"), pe.SF("batch", density=0.4), pe.KP(),
     pe.PFA(3), pe.PFA(0.5), pe.PFA(3, density=0.4), pe.PFA(3, form="closed"), pe.PFAo(), pe.PFAo("closed"),
+    pe.PFA(3, density=0.4, form="deferred"),
 ]  # fmt: skip
 # the layer's settings; the same settings for the plain operation: (left, right, top, bottom), mode and the rest
 CONVS = [
