@@ -23,16 +23,20 @@ from .errors import (
     ConfigError,
     DataError,
     DivergenceError,
+    GridError,
     LessonError,
     MemoryLimitError,
     OutputError,
     PfaEduError,
 )
-from .experiments import Experiment, experiment, run_grid
+from .experiments import Experiment, experiment
+from .grid import run_grid
 from .layers import Conv2d, Linear, backprop, check_optimizer, connect_dfa, layers
 from .models import mlp, resnet20, resnet32, resnet44, resnet56
 from .rules import BP, DFA, FA, KP, PFA, RULES, SF, PFAo, Rule, rule
 from .stepping import Execution
+from .sweep import results as sweep_results
+from .sweep import sweep
 from .training import Recipe, Trainer
 
 __version__ = "0.1.0"
@@ -52,6 +56,7 @@ __all__ = [
     "DivergenceError",
     "Execution",
     "Experiment",
+    "GridError",
     "LessonError",
     "Linear",
     "MemoryLimitError",
@@ -83,4 +88,6 @@ __all__ = [
     "rule",
     "run_grid",
     "steps_to_fade",
+    "sweep",
+    "sweep_results",
 ]

@@ -1,5 +1,7 @@
-"""The command line: pfa-edu run, reproduce, lessons, bench, list. Exit codes: 0 done, 1 an error that is explained,
-2 wrong use, 130 interrupted."""
+"""The command line: pfa-edu run, reproduce, lessons, sweep, bench, list.
+
+Exit codes: 0 done, 1 an error that is explained, 2 wrong use, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
-
-from . import __version__, bench, data, experiments, figures, lesson, published, stepping
+from . import __version__, data, experiments, stepping, store
+from .backends import BACKENDS
 from .errors import LessonError, PfaEduError
 from .rules import RULES, rule
+from .sweep import plan, read_toml, sweep
 
 EXAMPLES = """examples:
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
@@ -22,6 +24,7 @@ EXAMPLES = """examples:
   pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
   pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
   pfa-edu lessons out/lessons --run exercises             executed without a screen: notebook and HTML page
+  pfa-edu sweep examples/sweep.toml --jobs 2              a grid; the same command again runs what is missing
   pfa-edu bench
   pfa-edu list
 """
@@ -87,8 +90,20 @@ def _parser() -> argparse.ArgumentParser:
     lessons.add_argument("--force", action="store_true", help="move files that are in the way to another name")
     lessons.set_defaults(command=_lessons)
 
+    sweep_ = commands.add_parser(
+        "sweep", help="a grid of experiments, rules, knobs and seeds", epilog=EXAMPLES, formatter_class=raw
+    )
+    sweep_.add_argument("file", metavar="FILE.toml", help="the grid; examples/sweep.toml shows all that it can say")
+    sweep_.add_argument("--out", help="folder of the runs and results.csv (default: the file's, else out/FILE)")
+    sweep_.add_argument("--jobs", type=int, help="runs at a time on this machine (default: one for each core)")
+    sweep_.add_argument("--threads", type=int, help="of torch in each run (default 1)")
+    sweep_.add_argument("--backend", help=f"{', '.join(BACKENDS)} (default: loky, processes of this machine)")
+    sweep_.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler or the ray cluster")
+    sweep_.add_argument("--list", action="store_true", help="only show the runs, and which are done")
+    sweep_.set_defaults(command=_sweep)
+
     bench_ = commands.add_parser("bench", help="a step of every rule against plain backprop")
-    bench_.add_argument("name", nargs="?", default="mnist", help=f"{' or '.join(bench.BENCHES)} (default mnist)")
+    bench_.add_argument("name", nargs="?", default="mnist", help="mnist or cifar10 (default mnist)")
     bench_.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     bench_.add_argument("--threads", type=int, help="torch's threads (default: as they are)")
     bench_.add_argument("--json", type=Path, help="also write the table there")
@@ -120,6 +135,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
+    import pandas as pd  # here, as below: the other commands need not wait for matplotlib and papermill
+
+    from . import figures, lesson, published
+
     if args.seeds < 1:
         raise experiments.ConfigError(f"--seeds {args.seeds}: how many, at least 1")
     dataset = args.dataset or experiments.preset(args.experiment, args.scale).dataset
@@ -150,6 +169,8 @@ def _reproduce(args: argparse.Namespace) -> int:
 
 
 def _lessons(args: argparse.Namespace) -> int:
+    from . import lesson
+
     if args.run is not None:
         return _run_lessons(args.folder.resolve(), args.run, args.force)
     for path, what in lesson.copy(args.folder, args.force).items():
@@ -161,6 +182,8 @@ def _lessons(args: argparse.Namespace) -> int:
 
 def _run_lessons(out: Path, names: list[str], force: bool) -> int:
     """Executes them all, one after the other, also after one that fails; the first failure is shown at the end."""
+    from . import lesson
+
     chosen = [lesson.find(name).relative_to(lesson.folder()) for name in names] or lesson.all_lessons()
     chosen = list(dict.fromkeys(chosen))
     there = [p for name in chosen if (p := out / name).exists() or (p := p.with_suffix(".html")).exists()]
@@ -185,7 +208,22 @@ def _run_lessons(out: Path, names: list[str], force: bool) -> int:
     return 0
 
 
+def _sweep(args: argparse.Namespace) -> int:
+    how = ("jobs", "threads", "backend", "scheduler")
+    given = read_toml(args.file)
+    given |= {name: getattr(args, name) for name in ("out", *how) if getattr(args, name) is not None}
+    if args.list:
+        for run in plan(**{name: value for name, value in given.items() if name not in how}):
+            print(f"{'done' if store.results(run.folder, run) is not None else 'to do':6s} {run.folder}")
+        return 0
+    sweep(**given)
+    print(f"results {Path(given['out']) / 'results.csv'}")
+    return 0
+
+
 def _bench(args: argparse.Namespace) -> int:
+    from . import bench
+
     result = bench.bench(args.name, args.rounds, not args.no_memory, args.threads)
     print(bench.format_result(result))
     if args.json:

@@ -37,6 +37,12 @@ class DivergenceError(PfaEduError, ArithmeticError):
     """The loss stopped being a finite number."""
 
 
+class GridError(PfaEduError, RuntimeError):
+    """Runs of a grid failed. ``frame``: the results of all the others, which are done and kept."""
+
+    frame = None
+
+
 class MemoryLimitError(PfaEduError, MemoryError):
     """The machine has not enough memory for the network and batch."""
 

@@ -1,14 +1,11 @@
-"""The paper's experiments as named presets: run one, run a grid, tidy results out."""
+"""The paper's experiments as named presets: run one, tidy results out."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
-import multiprocessing
 import os
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -207,31 +204,6 @@ def experiment(
     return Experiment(
         name, rule, seed, scale, dataset, chosen.network, chosen.subset, recipe, out, device, execution
     )  # fmt: skip
-
-
-def run_grid(
-    experiments: Iterable[Experiment], jobs: int = 1, progress: str = "auto", minutes: float | None = None
-) -> pd.DataFrame:
-    """Runs them all, ``jobs`` at a time in processes of one thread each, and returns one tidy frame.
-
-    Each keeps its own folder, so a grid that was cut goes on where it was; every run that is done stays done.
-    ``minutes``: no epoch is begun after so many; the frame holds what is there by then.
-    """
-    todo, deadline = list(experiments), None if minutes is None else time.time() + 60 * minutes
-    if jobs <= 1:
-        return pd.concat([e.run(progress, deadline).frame for e in todo], ignore_index=True)
-    context = multiprocessing.get_context("spawn")  # fork would inherit torch's threads in an undefined state
-    with concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
-        futures = [pool.submit(_frame, e, "line" if progress == "auto" else progress, deadline) for e in todo]
-        return pd.concat([f.result() for f in futures], ignore_index=True)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _frame(e: Experiment, progress: str, deadline: float | None) -> pd.DataFrame:
-    return e.run(progress, deadline).frame
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -91,7 +91,11 @@ class RuleLayer(nn.Module):
             return self.weight.detach()
         if isinstance(self.feedback, Direct):
             raise ConfigError("DFA has no feedback weight of W's shape: its layers receive the output error through D")
-        return self.feedback.path(self.weight).form()
+        return self.feedback.path(self.weight).form().detach()
+
+    def feedback_parameters(self) -> list[nn.Parameter]:
+        """What learns in the feedback: KP's F, PFA's R, the closed form's a; nothing elsewhere."""
+        return [] if self.feedback is None else list(self.feedback.parameters())
 
     def _plain(self) -> bool:
         """Whether this forward pass needs no feedback: backprop, or nothing will be differentiated."""

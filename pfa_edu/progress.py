@@ -10,6 +10,15 @@ from tqdm.auto import tqdm
 from .errors import ConfigError
 
 
+def kind_here(kind: str) -> str:
+    """'bar', 'line' or 'none': what ``kind`` means where we are."""
+    if kind not in ("auto", "bar", "line", "none"):
+        raise ConfigError(f"progress {kind!r}: 'auto', 'bar', 'line' or 'none'")
+    if kind == "auto":
+        kind = os.environ.get("PFA_EDU_PROGRESS") or ("bar" if sys.stderr.isatty() else "line")
+    return kind
+
+
 class Progress:
     """A tqdm bar in a terminal or a live notebook; elsewhere (a file, papermill, CI) one line an epoch.
 
@@ -17,10 +26,7 @@ class Progress:
     """
 
     def __init__(self, title: str, total: int, done: int, kind: str = "auto"):
-        if kind not in ("auto", "bar", "line", "none"):
-            raise ConfigError(f"progress {kind!r}: 'auto', 'bar', 'line' or 'none'")
-        if kind == "auto":
-            kind = os.environ.get("PFA_EDU_PROGRESS") or ("bar" if sys.stderr.isatty() else "line")
+        kind = kind_here(kind)
         self.title, self.total, self.kind = title, total, kind
         if 0 < done < total and kind != "none":
             print(f"{title}: going on after epoch {done}", flush=True)

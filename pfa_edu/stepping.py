@@ -89,8 +89,8 @@ class Stepper:
         """Scalar loss before the step, detached; on a GPU it is still being computed when this returns."""
         if self.execution.engine != "graph":
             return self._eager(choice)
-        group = self.optimizer.param_groups[0]
-        baked = (group["lr"], group["weight_decay"])  # numbers that a recorded step cannot change
+        # numbers that a recorded step cannot change
+        baked = [(group["lr"], group["weight_decay"]) for group in self.optimizer.param_groups]
         if self._graph is None or self._graph.baked != baked:
             if self._warm < _WARM_UP:
                 self._warm += 1
@@ -124,7 +124,7 @@ class Stepper:
 class _Graph:
     """One recorded training step; ``baked`` are the optimiser's numbers in it."""
 
-    def __init__(self, step, optimizer: torch.optim.Optimizer, choice: Tensor, baked: tuple[float, float]):
+    def __init__(self, step, optimizer: torch.optim.Optimizer, choice: Tensor, baked: list):
         self.baked = baked
         self.choice = choice.clone()
         optimizer.zero_grad()  # the recording makes its gradients in its own memory

@@ -17,7 +17,8 @@ from torch import nn
 from .analysis import Tracker
 from .checkpoints import check_identity, save_checkpoint
 from .data import Dataset
-from .errors import ConfigError, DivergenceError
+from .errors import ConfigError, DivergenceError, unknown
+from .layers import layers
 from .progress import Progress
 from .stepping import Execution, Stepper, explain_memory
 
@@ -30,7 +31,8 @@ class Recipe:
 
     ``lr`` is multiplied by ``lr_gamma`` after each of the epochs in ``lr_drops``. ``weight_decay`` holds on every
     trained parameter, R and F included, but for the first ``strong_steps`` steps, which take ``strong_decay``: that is
-    what fades the initial mismatch of PFA, PFA-o and KP.
+    what fades the initial mismatch of PFA, PFA-o and KP. ``strong_on``: 'all' parameters, as in the paper, or 'weights'
+    only (W, R, F, a), which is all that fading needs: a short schedule has no time to grow batch norm's scales again.
     """
 
     epochs: int
@@ -42,8 +44,11 @@ class Recipe:
     weight_decay: float = 1e-4
     strong_decay: float = 0.0
     strong_steps: int = 0
+    strong_on: str = "all"
 
     def __post_init__(self):
+        if self.strong_on not in ("all", "weights"):
+            raise unknown("strong_on", self.strong_on, ["all", "weights"])
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)!r}: it must be at least 1")
@@ -54,9 +59,10 @@ class Recipe:
         """Learning rate during ``epoch`` (the first is 0)."""
         return self.lr * self.lr_gamma ** sum(epoch >= drop for drop in self.lr_drops)
 
-    def decay_at(self, step: int) -> float:
-        """Weight decay at ``step`` (counted over the whole run, the first is 0)."""
-        return self.strong_decay if step < self.strong_steps else self.weight_decay
+    def decay_at(self, step: int, weights: bool = True) -> float:
+        """Weight decay at ``step`` (counted over the whole run, the first is 0), of weights or of other parameters."""
+        strong = step < self.strong_steps and (weights or self.strong_on == "all")
+        return self.strong_decay if strong else self.weight_decay
 
 
 class Trainer:
@@ -74,7 +80,7 @@ class Trainer:
     ):  # fmt: skip
         self.net, self.data, self.recipe, self.seed, self.identity = net, data, recipe, seed, identity
         self.optimizer = torch.optim.SGD(
-            net.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+            self._groups(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
         self.execution = execution or Execution()
         self.stepper = Stepper(net, data, self.optimizer, self.execution)
@@ -110,6 +116,15 @@ class Trainer:
                     save_checkpoint(checkpoint, self.state())
                 bar.advance(self.epoch, loss, accuracy, seconds)
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """The optimiser's parameter groups: all in one, or weights and their feedback apart from the rest."""
+        parameters = list(self.net.parameters())
+        if self.recipe.strong_on == "all":
+            return [{"params": parameters, "weights": True}]
+        mine = {id(p) for layer in layers(self.net).values() for p in (layer.weight, *layer.feedback_parameters())}
+        apart = [{"params": [p for p in parameters if (id(p) in mine) == w], "weights": w} for w in (True, False)]
+        return [group for group in apart if group["params"]]
+
     @property
     def title(self) -> str:
         known = self.identity
@@ -120,15 +135,17 @@ class Trainer:
 
     def _one_epoch(self) -> float:
         """One pass over the training set; returns the mean loss."""
-        recipe, group = self.recipe, self.optimizer.param_groups[0]
+        recipe, groups = self.recipe, self.optimizer.param_groups
         plan = self.data.plan(recipe.batch_size, self.order)  # (steps, batch, choices)
         first = self.epoch * len(plan)
-        group["lr"] = recipe.lr_at(self.epoch)
+        for group in groups:
+            group["lr"] = recipe.lr_at(self.epoch)
         losses = torch.empty(len(plan), device=plan.device)
         self.net.train()
         with self._stream():
             for i, choice in enumerate(plan):
-                group["weight_decay"] = recipe.decay_at(first + i)
+                for group in groups:
+                    group["weight_decay"] = recipe.decay_at(first + i, group["weights"])
                 losses[i] = self.stepper.step(choice)
                 if i % 100 == 99 and plan.device.type == "cpu":  # a GPU would wait here: there, once an epoch
                     self._check(losses[: i + 1], first)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pfa_edu import errors, widgets
-from pfa_edu.widgets import base
+from pfa_edu.widgets import base, closed_form, dimensions, feedback_alignment, transport
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -99,9 +99,8 @@ def test_every_control_has_a_label_and_a_tooltip_and_moves_the_picture():
     for widget in (slider, count, kind, on):
         assert widget.description
         assert widget.tooltip
-    slider.value = 20.001  # as a browser would
-    assert e.state["x"] == 20  # three digits
-    assert text.value == 20
+    slider.value = 10**1.3  # as a browser would
+    assert e.state["x"] == text.value == 20  # three digits
     text.value = 1000
     assert (e.state["x"], slider.value, text.value) == (100, 100, 100)
     assert "Place 1000 is above 100" in e._status.value
@@ -110,10 +109,40 @@ def test_every_control_has_a_label_and_a_tooltip_and_moves_the_picture():
     assert e._status.value == ""
 
 
+@pytest.mark.parametrize("module", [closed_form, dimensions, feedback_alignment, transport])
+def test_the_explorers_labels_are_short_enough_to_be_read_whole(module):
+    for control in module.CONTROLS:
+        assert 0 < len(control.label) <= 18  # a browser cuts longer ones
+        assert len(control.tooltip) > 10
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_sliders_redraw_while_moving_only_where_that_is_fast(live):
     slider = explorer(live=live).widget.children[0].children[0].children[0]
     assert slider.continuous_update is live
+
+
+def test_a_value_between_two_steps_of_the_slider_survives_a_browsers_rounding():
+    e = explorer()
+    e.set(x=7)
+    slider, text = e.widget.children[0].children[0].children
+    slider.value = 10**0.85000000001  # the browser's echo of the nearest step
+    assert (e.state["x"], text.value) == (7, 7)
+    slider.value = 10**0.9  # the next step: the reader
+    assert e.state["x"] == text.value == 7.94
+    slider.value = 10**0.85  # and back
+    assert e.state["x"] == 7.08
+
+
+def test_every_step_of_a_slider_has_its_value():
+    x, n = CONTROLS[:2]
+    assert [x.at(i) for i in (0, 1, 20, 40)] == [1, 1.12, 10, 100]
+    assert all(x.place(x.at(i)) == i for i in range(41))
+    short = widgets.Number("s", "Short", "the last step is a short one", 0.001, 0.03, 0.005, step=0.1, log=True)
+    assert (short.place(0.03), short.at(15), short.at(14)) == (15, 0.03, 0.0251)
+    tenths = widgets.Number("t", "Tenths", "no 0.30000000000000004", 0.1, 1, 1, step=0.1)
+    assert [tenths.at(i) for i in (2, 9)] == [0.3, 1.0]
+    assert [type(n.at(i)) for i in range(2)] == [int, int]
 
 
 # ------------------------------------------------------------------------------------------------ errors

@@ -50,12 +50,12 @@ def test_a_hidden_neuron_needs_every_synapse_that_leaves_it(stage, names):
 def test_the_drawing_links_what_must_be_equal_and_nothing_under_fa():
     e = transport.explorer()
     assert len(e.picture._links.get_segments()) == 4
-    assert "they must be equal" in e.text
+    assert "must equal them" in e.text
     e.set(stage=5)
     assert len(e.picture._links.get_segments()) == 2
     e.set(rule="fa")
     assert len(e.picture._links.get_segments()) == 0
-    assert "nothing makes them equal" in e.text
+    assert "know nothing of them" in e.text
     assert len(e.picture._wires.get_segments()) == 12 + 16 + 8 + 16 + 8
     e.set(stage=0)
     shown = [text.get_text() for column in e.picture._numbers for text in column]

@@ -6,12 +6,15 @@ Kept as bytes on the device; a batch is cropped, flipped and normalised when it 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-import torchvision
 
 from . import files
 from .dataset import Dataset
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 _FOLDER = "cifar-10-batches-py"
 _BATCHES = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"]
@@ -23,12 +26,13 @@ _SPLIT_SEED = 10  # this seed is the split, for everyone, every rule and every r
 
 def read(name: str, device: torch.device, root: Path) -> Dataset:
     """CIFAR-10 under ``root`` (a torchvision folder) on ``device``; DataError for files that are missing or broken."""
+    from torchvision.datasets import CIFAR10  # here: importing it takes long, and other datasets need none of it
+
     folder = root / _FOLDER
-    cifar10 = torchvision.datasets.CIFAR10
     if files.missing(folder, _FILES):
-        files.download(name, lambda: cifar10(str(root), download=True), root, folder, _FILES)
-    _check_md5(folder)
-    (pixels, labels), test = (_pixels(cifar10(str(root), train=train)) for train in (True, False))
+        files.download(name, lambda: CIFAR10(str(root), download=True), root, folder, _FILES)
+    _check_md5(folder, CIFAR10)
+    (pixels, labels), test = (_pixels(CIFAR10(str(root), train=train)) for train in (True, False))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_SPLIT_SEED))
     held, train = order[:_VALIDATION], order[_VALIDATION:]
     parts = [pixels[train], labels[train], *test]
@@ -39,15 +43,16 @@ def read(name: str, device: torch.device, root: Path) -> Dataset:
     )  # fmt: skip
 
 
-def _check_md5(folder: Path) -> None:
+def _check_md5(folder: Path, kind: type[CIFAR10]) -> None:
     """Torchvision's own checksums, file by file, so that the error can name the broken one."""
-    kind = torchvision.datasets.CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
     sums = dict([*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])])
     for file in _FILES:
-        if not torchvision.datasets.utils.check_integrity(str(folder / file), sums[file]):
+        if not check_integrity(str(folder / file), sums[file]):
             raise files.broken(file, folder, f"its md5 is not {sums[file]}: incomplete, or another file")
 
 
-def _pixels(part: torchvision.datasets.CIFAR10) -> tuple[torch.Tensor, torch.Tensor]:
+def _pixels(part: CIFAR10) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (N, 3, 32, 32) uint8 and labels (N,) int64."""
     return torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets)

@@ -6,7 +6,6 @@ import struct
 from pathlib import Path
 
 import torch
-import torchvision
 
 from ..errors import DataError
 from . import files
@@ -41,7 +40,9 @@ def _normalised(pixels: torch.Tensor, device: torch.device, mean: float, std: fl
 
 def _torchvision(name: str, root: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """[(train images, labels), (test images, labels)] as uint8 (N, 28, 28) and int64 (N,)."""
-    kind = {"mnist": torchvision.datasets.MNIST, "fashion-mnist": torchvision.datasets.FashionMNIST}[name]
+    from torchvision import datasets  # here: it takes longer to import than all the rest, and mnist-5k needs none of it
+
+    kind = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[name]
     raw = root / kind.__name__ / "raw"
     wanted = [file for part in _COUNTS for file in _files(part)]
     if files.missing(raw, wanted):

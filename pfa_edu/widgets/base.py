@@ -135,7 +135,7 @@ class Explorer:
                 built.append(box)
             width, height = self.picture.size
             self._image = w.Image(format="png", layout=w.Layout(width=f"{width}px", height=f"{height}px"))
-            self._text, self._status, self._error = (w.HTML() for _ in range(3))
+            self._text, self._status, self._error = (w.HTML(layout=w.Layout(margin="0 2px")) for _ in range(3))
             for part, css in ((self._text, "readout"), (self._status, "status"), (self._error, "error")):
                 part.add_class(f"pfa-{css}")
             settings = w.Box(built, layout=w.Layout(flex_flow="row wrap", width=f"{width}px"))

@@ -28,7 +28,7 @@ OUT, FAN_IN = 100, 256  # as in the paper's figure
 LR, MOMENTUM = 0.01, 0.9  # as in the paper's MNIST experiment
 LONGEST = 5000
 CONTROLS = (
-    Number("steps", "Training time in steps", "SGD steps at learning rate 0.01, momentum 0.9", 0, LONGEST, 900, 25,
+    Number("steps", "Training steps", "SGD steps at learning rate 0.01, momentum 0.9", 0, LONGEST, 900, 25,
            whole=True),
     Number("weight_decay", "Weight decay", "The paper takes 0.03 in its first epoch on MNIST", 1e-4, 0.1, 0.03,
            step=0.1, log=True),
@@ -125,9 +125,9 @@ class ClosedFormPicture(FourMatrices):
         style = RULE_STYLE["pfa"]
         dot = {"color": style.colour, "marker": style.marker, "markersize": 9, "markeredgecolor": "white", "zorder": 4}
         line = {"color": style.colour, "linewidth": 1.8}
-        tidy(self.left, "What is left of the start: a", "Training time in steps", "a")
+        tidy(self.left, "What is left of the start: a", "Training steps", "a")
         self.left.set(xlim=(-0.01 * LONGEST, 1.01 * LONGEST), ylim=(-0.06, 1.1))
-        self.angle_axes("The angle falls to its floor", "Training time in steps")
+        self.angle_axes("The angle falls to its floor", "Training steps")
         self.right.set_xlim(-0.01 * LONGEST, 1.01 * LONGEST)
         lines = []
         for ax in (self.left, self.right):

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import ConfigError, unknown
 
-_LABEL, _WIDE, _TEXT = "150px", "430px", "90px"
+_LABEL, _WIDE, _TEXT = "150px", "375px", "80px"  # two controls side by side below a picture 960 pixels wide
 Told = Callable[[str, Any], None]  # a control's way to say: the reader set ``name`` to this value
 
 
@@ -81,21 +81,39 @@ class Number:
         text = (w.IntText if self.whole else w.FloatText)(
             self.default, continuous_update=False, tooltip=f"{self.label}: type a value", layout=w.Layout(width=_TEXT)
         )
-        slider.observe(lambda change: told(self.name, self._from_slider(change["new"])), "value")
-        text.observe(lambda change: told(self.name, change["new"]), "value")
+        stands_at = None
+
+        def moved(change) -> None:
+            # A browser puts the handle on a step and tells so: only another step is the reader's doing. Without this
+            # a value between two steps (set in Python, or typed) would not survive being shown.
+            if self.place(change["new"]) != stands_at:
+                told(self.name, self.at(self.place(change["new"])))
 
         def show(value: float) -> None:
-            if self._from_slider(slider.value) != value:  # a handle that is being dragged is left alone
-                slider.value = value
-            text.value = value
+            nonlocal stands_at
+            stands_at, text.value = self.place(value), value
+            if self.place(slider.value) != stands_at:  # a handle that is being dragged is left alone
+                slider.value = self.at(stands_at)
 
+        slider.observe(moved, "value")
+        text.observe(lambda change: told(self.name, change["new"]), "value")
+        show(self.default)
         return w.HBox([slider, text]), show
 
-    def _from_slider(self, position: float) -> float:
-        """A slider's value in three digits and within its own range (10^2 may come as 100.00000000000001)."""
-        value = float(f"{position:.3g}") if self.log else position
-        value = min(max(value, self.low), self.high)
-        return round(value) if self.whole else value
+    def _steps(self, value: float) -> float:
+        """Steps from ``low`` to ``value``."""
+        return (math.log10(value / self.low) if self.log else value - self.low) / self.step
+
+    def place(self, value: float) -> int:
+        """The step of the slider that is nearest to ``value``, from 0."""
+        return min(round(self._steps(value)), math.ceil(self._steps(self.high) - 1e-6))
+
+    def at(self, place: int) -> float:
+        """The value at a step of the slider; in three digits on a logarithmic one. The last step may be a short one."""
+        moved = place * self.step
+        value = float(f"{self.low * 10**moved:.3g}") if self.log else round(self.low + moved, 9)
+        value = min(value, self.high)
+        return round(value) if self.whole else float(value)
 
 
 @dataclass(frozen=True)

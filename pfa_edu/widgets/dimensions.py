@@ -142,7 +142,7 @@ class DimensionsPicture(FourMatrices):
         )  # fmt: skip
         ax.axhline(0, color=orthogonal.colour, linestyle="-.", linewidth=1.2, label="dense orthogonal B: 0°")
         self._sparse, self._point, self._value = self.live(
-            ax.plot([], [], color=random.colour, linestyle="--", linewidth=1.4, label="at this density")[0],
+            ax.plot([], [], color=random.colour, linestyle="--", linewidth=1.4, label="this density, where below 1")[0],
             ax.plot([], [], color=random.colour, marker=random.marker, markersize=9, markeredgecolor="white")[0],
             ax.text(0, 0, "", fontsize=10.5, fontweight="bold", color=INK, va="bottom", ha="left"),
         )

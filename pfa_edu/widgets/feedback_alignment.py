@@ -35,10 +35,10 @@ DEEPEST = 3
 MEAN_OF = 5  # points that the thick line of the gradient angle averages
 _SHADES, _STYLES = ("#F2B631", "#B97F00", "#6B4900", "#2E1F00"), ("-", "--", "-.", (0, (1, 1)))  # FA's colour, by layer
 CONTROLS = (
-    Number("width", "Neurons per hidden layer", "Size of every hidden layer", 16, 256, 64, step=16, whole=True),
+    Number("width", "Neurons per layer", "Size of every hidden layer", 16, 256, 64, step=16, whole=True),
     Number("depth", "Hidden layers", "Each hidden layer's error comes through one more random matrix", 1, DEEPEST, 2,
            whole=True),
-    Number("size", "Size of the first weights", "1 is Xavier's; smaller weights forget their start sooner", 0.1, 1, 1,
+    Number("size", "Initial size", "Of the first weights: 1 is Xavier's size; small ones are soon forgotten", 0.1, 1, 1,
            step=0.1),
     Number("lr", "Learning rate", "Of SGD with momentum 0.9", 0.001, 0.03, 0.005, step=0.1, log=True),
     Number("seed", "Seed", "Another draw of the weights, the feedback and the batches", 0, 99, 0, whole=True),

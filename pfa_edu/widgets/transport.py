@@ -40,7 +40,7 @@ STAGES = (
     "the error reaches hidden layer 1",
 )
 CONTROLS = (
-    Number("stage", "Stage of the computation", "0: only the input; 6: every hidden neuron has its error", 0, 6, 6,
+    Number("stage", "Stage", "0: only the input; 6: every hidden neuron has its error", 0, 6, 6,
            whole=True),
     Choice("rule", "Feedback", "How the feedback synapses get their strength",
            {"Backprop: F = W": "bp", "Feedback alignment: F random, fixed": "fa", "Sign symmetry: F = s·sign(W)": "sf"},
@@ -107,12 +107,13 @@ def summary(paths: Paths) -> str:
     told = f"Stage {paths.stage}: {STAGES[paths.stage]}."
     if paths.layer is None:
         return told
-    strengths = ", ".join(f"{name} = {w:+.2f} (feedback {f:+.2f})" for name, w, f in paths.needed())
+    copied = paths.rule == "bp"  # then the feedback's strength is the same number
+    strengths = ", ".join(f"{name} = {w:+.2f}" + ("" if copied else f" ({f:+.2f})") for name, w, f in paths.needed())
     who = f"Neuron {paths.neuron} of hidden layer {paths.layer}"
     rest = {
-        "bp": "they must be equal, after every step of learning again",
-        "sf": "their signs must be equal",
-        "fa": "nothing makes them equal",
+        "bp": "its feedback synapses must equal them, after every step of learning again",
+        "sf": "its feedback synapses (in brackets) must have their signs",
+        "fa": "its feedback synapses (in brackets) know nothing of them",
     }[paths.rule]
     return f"{told} {who} would have to know {strengths}: {rest}."
 

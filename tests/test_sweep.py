@@ -1,0 +1,332 @@
+"""Grids: what they consist of, that every engine gives the same bits, and that nothing is lost by whatever dies."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import pfa_edu as pe
+from pfa_edu import store
+from pfa_edu.cli import main
+from pfa_edu.sweep import plan, read_toml, settings
+
+SMOKE = {"scale": "smoke", "device": "cpu"}
+EXAMPLE = Path(__file__).parent.parent / "examples" / "sweep.toml"
+
+
+def runs(out, rules=("bp", "fa", "pfa", "sf"), seeds=2, cls=pe.Experiment, **settings):
+    planned = plan("mnist", list(rules), seeds, out=out, **SMOKE, **settings)
+    return [cls(**{f.name: getattr(e, f.name) for f in dataclasses.fields(e)}) for e in planned]
+
+
+def same(a, b):
+    """The two frames' numbers, but for the seconds that runs took, bit for bit."""
+    a, b = (f[f.metric != "seconds"].reset_index(drop=True) for f in (a, b))
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def serial():
+    """The eight runs, one after the other in this process, on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    frames = [e.run("none").frame for e in unkept()]
+    torch.set_num_threads(before)
+    return pd.concat(frames, ignore_index=True)
+
+
+def unkept():
+    """The same runs, without folders."""
+    return [dataclasses.replace(e, out=None) for e in runs("nowhere")]
+
+
+def records(out):
+    return {path: json.loads(path.read_text()) for path in sorted(Path(out).rglob(store.FILE))}
+
+
+def stamps(out):
+    return {path: path.stat().st_mtime_ns for path in Path(out).rglob(store.FILE)}
+
+
+# What a grid consists of
+
+PLANS = [
+    ({"rules": "bp"}, ["mnist-smoke/bp-seed0"]),
+    ({"rules": ["bp", "fa"], "seeds": [3, 1]}, ["bp-seed3", "fa-seed3", "bp-seed1", "fa-seed1"]),
+    ({"rules": {"name": "pfa", "ratio": [1, 10]}}, ["pfa_ratio=1-seed0", "pfa-seed0"]),
+    ({"rules": [pe.SF("batch"), {"name": ["fa", "dfa"], "density": 0.5}]},
+     ["sf_kind=batch-seed0", "fa_density=0.5-seed0", "dfa_density=0.5-seed0"]),
+    ({"rules": "bp", "lr": [0.1, 0.2]}, ["mnist-smoke-lr=0.1/bp-seed0", "mnist-smoke-lr=0.2/bp-seed0"]),
+    ({"rules": "bp", "scale": ["smoke", "paper"]}, ["mnist-smoke/bp-seed0", "mnist-paper/bp-seed0"]),
+    ({"rules": "bp", "dataset": ["mnist", "mnist-5k"]},
+     ["mnist-smoke-dataset=mnist/bp-seed0", "mnist-smoke-dataset=mnist-5k/bp-seed0"]),
+    ({"rules": "bp", "lr_drops": [1, 2]}, ["mnist-smoke-lr_drops=1,2/bp-seed0"]),
+    ({"rules": "bp", "lr_drops": [[1], [1, 2]]}, ["lr_drops=1/bp-seed0", "lr_drops=1,2/bp-seed0"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "folders"), PLANS, ids=[f[0] for _, f in PLANS])
+def test_plan(settings, folders):
+    planned = plan("mnist", **{"scale": "smoke", "out": "x", **settings})
+    assert len(planned) == len(folders)
+    for run, folder in zip(planned, folders, strict=True):
+        assert run.folder.as_posix().endswith(folder)
+
+
+WRONG = [
+    ({"rules": "pfaa"}, "did you mean 'pfa'"),
+    ({"rules": {"name": "pfa", "ration": 3}}, "did you mean 'ratio'"),
+    ({"rules": {"ratio": 3}}, "a name with its knobs"),
+    ({"rules": {"name": "pfa", "ratio": [1, "two"]}}, "ratio 'two'"),
+    ({"rules": {"name": "pfa", "ratio": []}}, "rules is empty"),
+    ({"rules": []}, "rules is empty"),
+    ({"seeds": 0}, "seeds is empty"),
+    ({"seeds": "3"}, "seed '3'"),
+    ({"lr": []}, "lr is empty"),
+    ({"lr": [0.1, "0.2"]}, "lr '0.2': a number"),
+    ({"lr": -1}, "learning rate -1"),
+    ({"epochs": 2.5}, "epochs 2.5: a whole number"),
+    ({"lr_drops": ["a"]}, "lr_drops"),
+    ({"lrr": 1}, "did you mean 'lr'"),
+    ({"sclae": "smoke"}, "did you mean 'scale'"),
+    ({"scale": "smok"}, "did you mean 'smoke'"),
+    ({"experiments": ["mnist", "mnits"]}, "did you mean 'mnist'"),
+    ({"rules": ["pfa", {"name": "pfa", "ratio": 10}]}, "2 runs of the grid share the folder"),
+    ({"jobs": 0}, "jobs 0: how many"),
+    ({"threads": "2"}, "threads '2': how many"),
+    ({"backend": "daks"}, "did you mean 'dask'"),
+    ({"backend": "dask"}, "where its scheduler is"),
+    ({"scheduler": "tcp://x:1"}, "'loky' has none"),
+    ({"out": 3}, "out 3"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG, ids=[m for _, m in WRONG])
+def test_wrong_sweeps_end_before_anything_runs(settings, message, tmp_path):
+    with pytest.raises(pe.ConfigError, match=message):
+        pe.sweep(**{"experiments": "mnist", "rules": "bp", "out": tmp_path / "out", **SMOKE, **settings})
+    assert not (tmp_path / "out").exists()
+
+
+WRONG_FILES = [
+    ("rules = 'bp'", "does not say which experiments"),
+    ("experiments = 'mnist'", "does not say which rules"),
+    ("experiments = 'mnist'\nrules = 'bp'\nseed = 3", "unknown key in f.toml 'seed': did you mean 'seeds'"),
+    ("experiments = 'mnist'\nrules = 'bp'\nlr = 3", "unknown key in f.toml 'lr'"),
+    ("experiments = 'mnist'\nrules = 'bp'\n[recipe]\nepoch = 3", r"key of \[recipe\] in f.toml 'epoch': did you mean"),
+    ("experiments = 'mnist'\nrules = 'bp'\nrecipe = 3", "is no table"),
+    ("experiments = = 3", r"is no TOML: .*line 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_FILES, ids=[m for _, m in WRONG_FILES])
+def test_wrong_files(text, message, tmp_path):
+    (tmp_path / "f.toml").write_text(text)
+    with pytest.raises(pe.ConfigError, match=message):
+        read_toml(tmp_path / "f.toml")
+    with pytest.raises(pe.ConfigError, match="cannot read"):
+        read_toml(tmp_path / "absent.toml")
+
+
+def test_the_example_file(tmp_path, capsys):
+    given = read_toml(EXAMPLE)
+    assert len(plan(**given)) == 24
+    text = EXAMPLE.read_text()
+    for name in settings():
+        assert (
+            name in ("batch_size", "lr_gamma", "momentum", "weight_decay", "strong_decay", "strong_steps")
+            or name in text
+        )
+    assert main(["sweep", str(EXAMPLE), "--out", str(tmp_path), "--list"]) == 0
+    assert capsys.readouterr().out.count("to do") == 24
+    assert not list(tmp_path.iterdir())
+
+
+# Engines
+
+
+def test_processes_give_the_same_bits_and_keep_them(tmp_path, serial, capsys):
+    frame = pe.run_grid(runs(tmp_path), jobs=2, progress="line")
+    same(frame, serial)
+    said = capsys.readouterr().out
+    assert "grid: 8 runs, 0 done already" in said
+    assert "grid 8/8: " in said
+    before = stamps(tmp_path)
+    assert len(before) == 8
+    same(pe.run_grid(runs(tmp_path), jobs=2, progress="line"), serial)
+    assert "8 runs, 8 done already" in capsys.readouterr().out
+    assert stamps(tmp_path) == before
+    more = pe.run_grid(runs(tmp_path, seeds=3), jobs=1, progress="none", threads=1)  # in this process, seed 2 only
+    assert set(more.seed) == {0, 1, 2}
+    assert {p: s for p, s in stamps(tmp_path).items() if p in before} == before
+
+
+def test_runs_that_keep_nothing(serial):
+    experiments = unkept()[:2]
+    frame = pe.run_grid(experiments, jobs=2, progress="none")
+    same(frame, serial.iloc[: len(frame)])
+    same(experiments[1].frame, frame.iloc[len(experiments[0].frame) :])
+
+
+def test_a_time_limit_cuts_and_the_next_call_goes_on(tmp_path, serial):
+    cut = pe.run_grid(runs(tmp_path, ["pfa"], 1), progress="none", minutes=0, threads=1)
+    assert cut.epoch.max() == 0
+    assert [record["state"] for record in records(tmp_path).values()] == ["cut"]
+    whole = pe.run_grid(runs(tmp_path, ["pfa"], 1), progress="none", threads=1)
+    same(whole, serial[(serial.seed == 0) & (serial.rule == "pfa")])
+
+
+def test_sweep_and_its_store(tmp_path, capsys):
+    asked = {"rules": ["bp", {"name": "pfa", "ratio": [1, 10]}], "lr": [0.01, 0.02], "progress": "none", **SMOKE}
+    with pytest.raises(pe.OutputError, match="holds no sweep"):
+        pe.sweep_results(tmp_path)
+    frame = pe.sweep("mnist", out=tmp_path, jobs=1, **asked)
+    assert list(frame.columns[:6]) == ["experiment", "scale", "dataset", "lr", "ratio", "density"]
+    assert list(frame.columns[6:]) == ["rule", "seed", "epoch", "layer", "metric", "value"]
+    last = frame[(frame.metric == "test_accuracy") & (frame.epoch == 3)]
+    assert set(zip(last.lr, last.ratio.fillna(0), strict=True)) == {(lr, r) for lr in (0.01, 0.02) for r in (0, 1, 10)}
+    pd.testing.assert_frame_equal(frame, pe.sweep_results(tmp_path), check_exact=True)
+    kept = pd.read_csv(tmp_path / "results.csv")
+    assert list(kept.columns) == list(frame.columns)
+    assert len(kept) == len(frame)
+
+    smaller = pe.sweep("mnist", out=tmp_path, **asked | {"lr": 0.02, "rules": "bp"})  # other runs stay, but apart
+    assert set(zip(smaller.rule, smaller.lr, strict=True)) == {("bp", 0.02)}
+    assert len(records(tmp_path)) == 6
+
+
+def test_another_configuration_never_takes_an_old_result(tmp_path):
+    pe.run_grid(runs(tmp_path, ["fa"], 1), progress="none")
+    changed = runs(tmp_path, ["fa"], 1)
+    changed[0].recipe = dataclasses.replace(changed[0].recipe, lr=0.5)
+    before = stamps(tmp_path)
+    with pytest.raises(pe.CheckpointError, match=r"another run: lr 0.01 there, 0.5 here"):
+        pe.run_grid(changed, progress="none")
+    assert stamps(tmp_path) == before
+
+
+def test_a_failed_run_is_told_and_stops_no_other(tmp_path, capsys):
+    text = f'experiments = "mnist"\nscale = "smoke"\ndevice = "cpu"\nrules = "fa"\nout = "{tmp_path}/out"\n[recipe]\n'
+    (tmp_path / "f.toml").write_text(text + "lr = [1e6, 0.01]\nepochs = 1\nlr_drops = []")
+    for attempt in range(2):
+        assert main(["sweep", str(tmp_path / "f.toml"), "--jobs", "1"]) == 1
+        said = capsys.readouterr()
+        assert f"2 runs, {attempt} done already" in said.out  # the second time only the failed one is taken up
+        assert "lr=1000000.0/fa-seed0 FAILED" in said.out or "FAILED" in said.out
+        assert "'lr' 1000000.0" in said.out or "lr 1000000.0" in said.out
+        assert "Traceback (most recent call last)" in said.out
+        assert "1 of 2 runs failed, the other 1 are done and kept" in said.err
+        assert "DivergenceError: the loss became" in said.err
+    assert set(pd.read_csv(tmp_path / "out" / "results.csv").lr) == {0.01}
+
+
+class Deadly(pe.Experiment):
+    """Kills its process, as a lack of memory would: FA always, PFA the first time only."""
+
+    def run(self, progress="auto"):
+        flag = Path(self.out) / "died"
+        if self.rule.name == "fa" or (self.rule.name == "pfa" and not flag.exists()):
+            flag.touch(exist_ok=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(progress)
+
+
+@pytest.mark.slow
+def test_dead_processes_lose_nothing(tmp_path, serial):
+    with pytest.raises(pe.GridError, match=r"1 of 4 runs failed.*\n.*fa-seed0: .*the process died under it") as failed:
+        pe.run_grid(runs(tmp_path, seeds=1, cls=Deadly), jobs=2, progress="none")
+    same(failed.value.frame, serial[(serial.seed == 0) & (serial.rule != "fa")])
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_with_what_is_missing(tmp_path):
+    command = [sys.executable, "-m", "pfa_edu", "sweep", str(EXAMPLE), "--jobs", "2", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
+        states = [r["state"] for r in records(tmp_path).values()]
+        if states.count("done") >= 3:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    time.sleep(2)  # the workers see that their sweep is gone
+    left = records(tmp_path)
+    for record in left.values():
+        if record["state"] == "running":
+            with pytest.raises(ProcessLookupError):
+                os.kill(record["pid"], 0)
+    done = {path: stamp for path, stamp in stamps(tmp_path).items() if left[path]["state"] == "done"}
+    assert 3 <= len(done) < 24
+    assert len(pe.sweep_results(tmp_path).groupby(["lr", "rule", "seed"])) == len(done)  # readable as it is
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"grid: 24 runs, {len(done)} done already" in again.stdout
+    assert {path: stamp for path, stamp in stamps(tmp_path).items() if path in done} == done
+    assert len(pe.sweep_results(tmp_path).groupby(["lr", "rule", "seed"])) == 24
+
+
+# Clusters
+
+
+def cluster_of_two(**more):
+    distributed = pytest.importorskip("distributed", reason="dask's distributed is not installed")
+    return distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50, **more
+    )
+
+
+@pytest.mark.slow
+def test_dask_loses_nothing_with_a_worker(tmp_path, serial):
+    """One of two worker processes is killed while it runs; dask starts another, the run goes on from its checkpoint."""
+    killed = []
+
+    def kill_one():
+        while not killed:
+            busy = {path: r["pid"] for path, r in records(tmp_path).items() if r["state"] == "running"}
+            if busy and len(records(tmp_path)) > 2:
+                killed.append(next(iter(busy.items())))
+                os.kill(killed[0][1], signal.SIGKILL)
+            time.sleep(0.05)
+
+    with cluster_of_two() as cluster:
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        frame = pe.run_grid(runs(tmp_path), progress="none", backend="dask", scheduler=cluster.scheduler_address)
+        killer.join()
+    same(frame, serial)
+    path, pid = killed[0]
+    assert {record["pid"] for record in records(tmp_path).values()}.isdisjoint({os.getpid()})
+    assert records(tmp_path)[path]["pid"] != pid
+
+
+@pytest.mark.slow
+def test_dask_giving_up_a_run_is_its_failure(tmp_path, serial):
+    dask = pytest.importorskip("dask", reason="dask is not installed")
+    deadly = runs(tmp_path, ["bp", "fa"], 1, cls=Deadly)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        cluster_of_two() as cluster,
+        pytest.raises(pe.GridError, match=r"1 of 2 runs failed.*\n.*fa-seed0: KilledWorker") as failed,
+    ):
+        pe.run_grid(deadly, progress="none", backend="dask", scheduler=cluster.scheduler_address)
+    same(failed.value.frame, serial[(serial.seed == 0) & (serial.rule == "bp")])
+
+
+@pytest.mark.slow
+def test_ray(tmp_path, serial, monkeypatch):
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # on a busy machine ray's own 30 are not enough
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        same(pe.run_grid(runs(tmp_path), progress="none", backend="ray"), serial)
+    finally:
+        ray.shutdown()
