@@ -246,8 +246,8 @@ def connect_dfa(net: nn.Module) -> nn.Module:
     return net
 
 
-# The closed and the deferred form are only right under plain SGD with W and a in one parameter group. A layer cannot see its optimiser,
-# but an optimiser's first step can be seen: torch calls this hook before every step of every optimiser.
+# The closed and the deferred form are right only under plain SGD with W and a in one parameter group. A layer cannot
+# see its optimiser, but an optimiser's first step can be seen: torch calls this hook before every step of each one.
 _SGD_ONLY = (ClosedProduct, DeferredProduct)
 _closed_layers: weakref.WeakSet[RuleLayer] = weakref.WeakSet()
 _approved: weakref.WeakKeyDictionary[torch.optim.Optimizer, int] = weakref.WeakKeyDictionary()
@@ -274,7 +274,7 @@ def _check_before_step(optimizer: torch.optim.Optimizer, args: tuple, kwargs: di
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Raises ConfigError if a closed or deferred PFA layer's weight or ``a`` is in ``optimizer`` in a way that makes it wrong.
+    """Raises ConfigError if ``optimizer`` holds a closed or deferred PFA layer's weight or ``a`` in a wrong way.
 
     Called before the first step of every optimiser by itself; call it earlier to be told earlier.
     """

@@ -126,7 +126,8 @@ def test_tracker_does_not_change_a_run(rule):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: pe.alignment_limit(0), lambda: pe.alignment_limit(10, 1.5), lambda: pe.alignment_limit(10, out=0), lambda: pe.steps_to_fade(1.0, 0.1, 0, 0.1),
+        lambda: pe.alignment_limit(0), lambda: pe.alignment_limit(10, 1.5), lambda: pe.alignment_limit(10, out=0),
+        lambda: pe.steps_to_fade(1.0, 0.1, 0, 0.1),
         lambda: pe.steps_to_fade(0.5, 0.1, 1.0, 0.1), lambda: pe.steps_to_fade(0.5, 0.1, 0.9, 0.0),
     ],
 )  # fmt: skip
