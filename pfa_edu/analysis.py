@@ -14,6 +14,7 @@ from .feedback import Direct, SignSymmetric
 from .layers import backprop, layers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+_KURTOSIS = 1.8  # of a uniform variable
 
 
 def angle(u: Tensor, v: Tensor) -> Tensor:
@@ -119,17 +120,26 @@ class Tracker:
         self.rows += [(epoch, name, metric, v) for metric, by in measured.items() for name, v in by.items()]
 
 
-def alignment_limit(ratio: float) -> float:
-    """The path angle that PFA reaches once its initial mismatch has faded: arctan(1/sqrt(ratio)), in degrees.
+def alignment_limit(ratio: float, density: float = 1.0, out: float = math.inf) -> float:
+    """The path angle that PFA reaches once its initial mismatch has faded: arctan(1/sqrt(ratio·density)), in degrees.
 
-    The angle between G W and W for G = B Bᵀ with dense random B: 45° at ratio 1, 17.55° at 10. PFA-o's limit is 0.
+    The angle between F = B R and W where R = mask ∘ Bᵀ W, for a random B, both with masks of ``density`` p: 45° at
+    ratio 1, 17.55° at 10. PFA-o's limit is 0. This holds for wide layers; with few synapses left on a neuron the angle
+    is larger, and for ``out`` output neurons the masks and B, drawn independently, give on average
+    ⟨F, W⟩ = p ‖W‖² and ‖F‖² = (p² (1 − 1/mid) + p (out − 1 + κ/p)/mid) ‖W‖², mid = ratio·out, κ = 1.8 the kurtosis of
+    B's uniform entries before the mask. Hence tan² = (out − 1 + κ/p)/(mid p) − 1/mid.
 
-    >>> round(alignment_limit(10), 3)
-    17.548
+    >>> round(alignment_limit(10), 3), round(alignment_limit(10, density=0.1, out=100), 1)
+    (17.548, 47.2)
     """
     if not ratio > 0:
         raise ConfigError(f"ratio {ratio!r}: mid neurons per output neuron, a positive number")
-    return math.degrees(math.atan(1 / math.sqrt(ratio)))
+    if not 0 < density <= 1:
+        raise ConfigError(f"density {density!r} is the fraction of feedback synapses that exist: it must be in (0, 1]")
+    if not out >= 1:
+        raise ConfigError(f"out {out!r}: the number of output neurons, at least 1")
+    finite = 1 + ((_KURTOSIS / density - 1) - density) / out  # the sum above, in units of its limit 1/(ratio p)
+    return math.degrees(math.atan(math.sqrt(finite / (ratio * density))))
 
 
 def mismatch(steps: int, lr: float, momentum: float, weight_decay: float) -> float:

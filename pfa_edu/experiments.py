@@ -19,6 +19,7 @@ from .analysis import steps_to_fade
 from .checkpoints import load_checkpoint
 from .convert import convert
 from .errors import ConfigError, OutputError, unknown
+from .layers import layers
 from .rules import KP, PFA, PFAo, Rule
 from .rules import rule as rule_by_name
 from .stepping import Execution
@@ -169,7 +170,11 @@ class Experiment:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             plain = models.build(self.network, data.input_shape, data.classes)
-            net = convert(plain, self.rule, init="xavier", inplace=True, verbose=False).to(self.device)
+            net = convert(plain, self.rule, init="xavier", inplace=True, verbose=False)
+            if isinstance(self.rule, PFA) and self.rule.density < 1:
+                # The data ask for no error: the R beside the first layer, often the largest, need not be stepped.
+                next(iter(layers(net).values())).set_rule(replace(self.rule, form="deferred"))
+            net.to(self.device)
             return Trainer(net, data, self.recipe, self.seed, self.identity, self.execution, ranks)
 
     def _tidy(self, trainer: Trainer) -> pd.DataFrame:

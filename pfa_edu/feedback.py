@@ -100,7 +100,8 @@ class Product(Feedback):
     """PFA, explicit form: F = B R, with ``B`` (out, mid) fixed and ``R`` (mid, in, ...) plastic.
 
     R's gradient Bᵀ ∇W comes from the chain rule through the product, so this form is right for every optimiser.
-    Masks, where the path is sparse: ``B_mask``, ``R_mask``; a masked R stays masked because its gradient is.
+    Masks, where the path is sparse: ``B_mask``, ``R_mask``. R is masked once, here, and stays so because its gradient
+    is: an optimiser moves nothing that has neither a value, nor a gradient, nor momentum.
     """
 
     def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float):
@@ -113,7 +114,42 @@ class Product(Feedback):
         self.register_buffer("R_mask", R_mask)
 
     def path(self, weight: Tensor) -> Path:
-        return Path(L=self.B, M=self.R if self.R_mask is None else self.R * self.R_mask)
+        return Path(L=self.B, M=self.R, mask=self.R_mask)
+
+
+class DeferredProduct(Feedback):
+    """PFA under SGD, deferred form: R is not stepped; where it is asked for, it is worked out from the weight.
+
+    The law behind the closed form holds synapse by synapse, so it holds under a mask too:
+    R = a R₀ + mask ∘ Bᵀ (W − a W₀) = mask ∘ Bᵀ W + a ``start``, with ``start`` = R₀ − mask ∘ Bᵀ W₀ (mid, in, ...) and
+    the scalar parameter ``a`` of :class:`ClosedProduct`. A layer that sends no error back, as the first of a network,
+    needs R only when somebody looks: there a step costs nothing. In any other layer every step forms mid × out × in
+    products, and the explicit form is cheaper.
+    """
+
+    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float):
+        super().__init__()
+        drawn = Product(weight, mid, orthogonal, density)
+        self.register_buffer("B", drawn.B)
+        self.register_buffer("B_mask", drawn.B_mask)
+        self.register_buffer("R_mask", drawn.R_mask)
+        self.register_buffer("start", drawn.R.detach() - self._aligned(weight))
+        self.a = nn.Parameter(torch.ones((), dtype=weight.dtype, device=weight.device))
+
+    @torch.no_grad()
+    def _aligned(self, weight: Tensor) -> Tensor:
+        """mask ∘ Bᵀ W, (mid, in, ...): where R is once the start has faded."""
+        R = (self.B.t() @ weight.flatten(1)).view(-1, *weight.shape[1:])
+        return R if self.R_mask is None else R.mul_(self.R_mask)
+
+    def path(self, weight: Tensor) -> Path:
+        with torch.no_grad():
+            R = torch.addcmul(self._aligned(weight), self.a, self.start)
+        return Path(L=self.B, M=R, a=self.a)
+
+    def nothing_back(self) -> Path:
+        """What is left of the path where no error is sent back: ``a``, which still has to meet the optimiser."""
+        return Path(a=self.a)
 
 
 class ClosedProduct(Feedback):

@@ -25,7 +25,8 @@ class Path(NamedTuple):
 
     Kept apart because δ is a thin matrix (batch × out): (δ L) M is often far cheaper than δ (L M).
 
-    Shapes: ``F``, ``E`` as W; ``L`` (out, k); ``M`` (k, in, ...) with W's trailing sizes; ``a`` a scalar tensor.
+    Shapes: ``F``, ``E`` as W; ``L`` (out, k); ``M`` (k, in, ...) with W's trailing sizes; ``a`` a scalar tensor;
+    ``mask`` as M, ones and zeros: which of M's entries exist. M is zero elsewhere, and its gradient is made so.
     """
 
     F: Tensor | None = None
@@ -33,12 +34,15 @@ class Path(NamedTuple):
     M: Tensor | None = None
     E: Tensor | None = None
     a: Tensor | None = None
+    mask: Tensor | None = None
 
     def form(self) -> Tensor:
         """F_eff as one tensor of W's shape."""
         total = self.F
         if self.L is not None:
-            product = (self.L @ self.M.flatten(1)).view(self.L.shape[0], *self.M.shape[1:])
+            learns = self.mask is not None and torch.is_grad_enabled()  # then the chain rule has to meet the mask
+            M = self.M * self.mask if learns else self.M
+            product = (self.L @ M.flatten(1)).view(self.L.shape[0], *M.shape[1:])
             total = product if total is None else total + product
         if self.E is not None:
             total = self.a * self.E if total is None else torch.addcmul(total, self.a, self.E)
@@ -49,8 +53,8 @@ class _Affine(torch.autograd.Function):
     """a = W h + b (or the convolution) with F_eff in place of W on the way back."""
 
     @staticmethod
-    def forward(ctx, h, W, b, F, L, M, E, a, conv):
-        ctx.save_for_backward(h, F, L, M, E, a)  # W itself is not needed on the way back: that is the point
+    def forward(ctx, h, W, b, F, L, M, E, a, mask, conv):
+        ctx.save_for_backward(h, F, L, M, E, a, mask)  # W itself is not needed on the way back: that is the point
         ctx.conv = conv
         if conv is None:
             return nnf.linear(h, W, b)
@@ -59,8 +63,8 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, delta):
-        h, F, L, M, E, a = ctx.saved_tensors
-        need_h, need_W, need_b, need_F, _, need_M, _, need_a, _ = ctx.needs_input_grad
+        h, F, L, M, E, a, mask = ctx.saved_tensors
+        need_h, need_W, need_b, need_F, _, need_M, _, need_a, _, _ = ctx.needs_input_grad
         grad_h = grad_b = grad_M = None
         if ctx.conv is None:
             deltaL = None
@@ -73,6 +77,8 @@ class _Affine(torch.autograd.Function):
                     grad_M = deltaL.t() @ h  # (k, in)
                 else:
                     grad_M = L.t() @ (delta.t() @ h if grad_W is None else grad_W)
+                if mask is not None:  # in place: M may be many times W's size
+                    grad_M.mul_(mask)
             grad_b = delta.sum(0) if need_b else None
         else:
             stride, padding, dilation, groups = ctx.conv
@@ -84,7 +90,8 @@ class _Affine(torch.autograd.Function):
         # the closed form's a decays with the optimiser and nothing else: its gradient is exactly zero
         grad_a = torch.zeros_like(a) if need_a else None
         return (
-            grad_h, grad_W if need_W else None, grad_b, grad_W if need_F else None, None, grad_M, None, grad_a, None
+            grad_h, grad_W if need_W else None, grad_b, grad_W if need_F else None, None, grad_M, None, grad_a,
+            None, None,
         )  # fmt: skip
 
 
@@ -118,8 +125,8 @@ def linear(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path) -> Tensor
     >>> torch.autograd.grad(linear(h, W, None, Path(F=W)).sum(), h)[0].equal(torch.ones(3, 5) @ W)
     True
     """
-    h, weight, bias, *path = _autocast(h, weight, bias, *path)
-    out = _Affine.apply(h.reshape(-1, weight.shape[1]), weight, bias, *path, None)
+    h, weight, bias, *parts = _autocast(h, weight, bias, *path[:-1])  # ones and zeros need no cast
+    out = _Affine.apply(h.reshape(-1, weight.shape[1]), weight, bias, *parts, path.mask, None)
     return out if h.dim() == 2 else out.view(*h.shape[:-1], weight.shape[0])
 
 
@@ -133,9 +140,11 @@ def conv2d(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path, conv: Con
     closed = path.E is not None
     with torch.set_grad_enabled(torch.is_grad_enabled() and not closed):
         F = path.form()
+    if F is None:  # a path that was left out, since nothing is sent back: torch asks for a tensor of W's shape
+        F = weight.detach()
     h, weight, bias, F = _autocast(h, weight, bias, F)
     batched = h if h.dim() == 4 else h[None]
-    out = _Affine.apply(batched, weight, bias, F, None, None, None, path.a, conv)
+    out = _Affine.apply(batched, weight, bias, F, None, None, None, path.a, None, conv)
     return out if h.dim() == 4 else out[0]
 
 

@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from . import functional
 from .errors import ConfigError
-from .feedback import ClosedProduct, Direct, SignSymmetric
+from .feedback import ClosedProduct, DeferredProduct, Direct, SignSymmetric
 from .functional import Conv, Path
 from .rules import BP, Rule
 
@@ -101,8 +101,10 @@ class RuleLayer(nn.Module):
         """Whether this forward pass needs no feedback: backprop, or nothing will be differentiated."""
         return self.feedback is None or self._use_backprop or not torch.is_grad_enabled()
 
-    def _path(self) -> Path:
+    def _path(self, h: Tensor) -> Path:
         feedback = self.feedback
+        if isinstance(feedback, DeferredProduct) and not h.requires_grad:
+            return feedback.nothing_back()
         if isinstance(feedback, SignSymmetric) and feedback.kind == "batch" and feedback.training:
             feedback.redraw()
         path = feedback.path(self.weight)
@@ -150,7 +152,7 @@ class Linear(RuleLayer, nn.Linear):
             return nnf.linear(h, self.weight, self.bias)
         if isinstance(self.feedback, Direct):
             return nnf.linear(self._send_tap(h), self.weight, self.bias)
-        return functional.linear(h, self.weight, self.bias, self._path())
+        return functional.linear(h, self.weight, self.bias, self._path(h))
 
 
 class Conv2d(RuleLayer, nn.Conv2d):
@@ -180,7 +182,7 @@ class Conv2d(RuleLayer, nn.Conv2d):
         conv = (self.stride, padding, self.dilation, self.groups)
         if isinstance(self.feedback, Direct):
             return nnf.conv2d(self._send_tap(h, conv), self.weight, self.bias, *conv)
-        return functional.conv2d(h, self.weight, self.bias, self._path(), conv)
+        return functional.conv2d(h, self.weight, self.bias, self._path(h), conv)
 
     def _pad(self, h: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Padding as integers; what a convolution cannot do itself is padded here, and differentiated by torch."""
@@ -244,14 +246,15 @@ def connect_dfa(net: nn.Module) -> nn.Module:
     return net
 
 
-# The closed form is only right under plain SGD with W and a in one parameter group. A layer cannot see its optimiser,
-# but an optimiser's first step can be seen: torch calls this hook before every step of every optimiser.
+# The closed and the deferred form are right only under plain SGD with W and a in one parameter group. A layer cannot
+# see its optimiser, but an optimiser's first step can be seen: torch calls this hook before every step of each one.
+_SGD_ONLY = (ClosedProduct, DeferredProduct)
 _closed_layers: weakref.WeakSet[RuleLayer] = weakref.WeakSet()
 _approved: weakref.WeakKeyDictionary[torch.optim.Optimizer, int] = weakref.WeakKeyDictionary()
 
 
 def _watch(layer: RuleLayer) -> None:
-    if isinstance(layer.feedback, ClosedProduct):
+    if isinstance(layer.feedback, _SGD_ONLY):
         if not _closed_layers:
             _hook_once()
         _closed_layers.add(layer)
@@ -271,28 +274,28 @@ def _check_before_step(optimizer: torch.optim.Optimizer, args: tuple, kwargs: di
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Raises ConfigError if a closed-form PFA layer's weight or ``a`` is in ``optimizer`` in a way that makes it wrong.
+    """Raises ConfigError if ``optimizer`` holds a closed or deferred PFA layer's weight or ``a`` in a wrong way.
 
     Called before the first step of every optimiser by itself; call it earlier to be told earlier.
     """
     group_of = {id(p): i for i, group in enumerate(optimizer.param_groups) for p in group["params"]}
     way_out = "use form='explicit', which is right for every optimiser"
     for layer in _closed_layers:
-        if not isinstance(layer.feedback, ClosedProduct) or not layer.weight.requires_grad:
+        if not isinstance(layer.feedback, _SGD_ONLY) or not layer.weight.requires_grad:
             continue
         where_W, where_a = group_of.get(id(layer.weight)), group_of.get(id(layer.feedback.a))
         if where_W is None and where_a is None:
             continue  # another network's optimiser
-        shape = tuple(layer.weight.shape)
+        shape, form = tuple(layer.weight.shape), layer.rule.form
         if not isinstance(optimizer, torch.optim.SGD):
             raise ConfigError(
-                f"PFA's closed form holds under SGD only, and a layer of shape {shape} is trained by "
+                f"PFA's {form} form holds under SGD only, and a layer of shape {shape} is trained by "
                 f"{type(optimizer).__name__}: {way_out}"
             )
         if where_W != where_a:
             place = {None: "no parameter group"}
             raise ConfigError(
-                f"PFA's closed form needs the layer's weight and its scalar feedback.a in one parameter group; for the "
+                f"PFA's {form} form needs the layer's weight and its scalar feedback.a in one parameter group; for the "
                 f"layer of shape {shape} the weight is in {place.get(where_W, f'group {where_W}')} and a in "
                 f"{place.get(where_a, f'group {where_a}')}: put a beside its weight, or {way_out}"
             )

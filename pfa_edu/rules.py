@@ -16,7 +16,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from .errors import ConfigError, unknown
-from .feedback import ClosedProduct, Direct, Feedback, Fixed, KolenPollack, Product, SignSymmetric
+from .feedback import ClosedProduct, DeferredProduct, Direct, Feedback, Fixed, KolenPollack, Product, SignSymmetric
 
 
 def _check_density(density: float) -> None:
@@ -105,6 +105,8 @@ class PFA(Rule):
     cost free of the ratio, but only under SGD (any momentum, Nesterov, any schedule) with W and a under the same
     settings, gradients untouched between backward and step, and no mask. A wrong optimiser is an error at its first
     step. Element-wise gradient clipping cannot be seen and would make it wrong: use the explicit form there.
+    ``form='deferred'`` holds B and, for the rest, asks for what the closed form asks for, but allows masks: R is worked
+    out from W when it is needed. It is free in a layer that sends no error back, the first one, and dear elsewhere.
     """
 
     name: ClassVar[str] = "pfa"
@@ -117,8 +119,8 @@ class PFA(Rule):
         if not (isinstance(self.ratio, (int, float)) and 0 < self.ratio < math.inf):
             raise ConfigError(f"ratio {self.ratio!r} is mid neurons per output neuron: it must be a positive number")
         _check_density(self.density)
-        if self.form not in ("explicit", "closed"):
-            raise unknown("form of PFA", self.form, ["explicit", "closed"])
+        if self.form not in ("explicit", "closed", "deferred"):
+            raise unknown("form of PFA", self.form, ["explicit", "closed", "deferred"])
         if self.form == "closed" and self.density != 1:
             raise ConfigError(
                 f"PFA's closed form does not hold for masked feedback (density {self.density}): use form='explicit'"
@@ -139,7 +141,8 @@ class PFA(Rule):
         mid = self.mid(layer.weight.shape[0])
         if self.form == "closed":
             return ClosedProduct(layer.weight, mid, self.orthogonal)
-        return Product(layer.weight, mid, self.orthogonal, self.density)
+        product = DeferredProduct if self.form == "deferred" else Product
+        return product(layer.weight, mid, self.orthogonal, self.density)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ class PFAo(Rule):
     form: str = "explicit"
 
     def __post_init__(self):
-        PFA(form=self.form)  # the same check, with the same words
+        if self.form not in ("explicit", "closed"):
+            raise unknown("form of PFA-o", self.form, ["explicit", "closed"])
 
     def make(self, layer: nn.Module) -> Feedback:
         weight: Tensor = layer.weight

@@ -34,6 +34,22 @@ def test_limit_is_reached_with_r_as_b_transposed_w(ratio):
     assert pe.alignment_limit(ratio) == pytest.approx(math.degrees(math.acos((ratio / (ratio + 1)) ** 0.5)))
 
 
+# Simulated for W 100 × 256 at ratio 10, one or a few draws each (design, oracles).
+@pytest.mark.parametrize(("density", "known"), [(0.5, 24.3), (0.3, 30.6), (0.17, 38.6), (0.1, 47.3), (0.05, 58.9)])
+def test_limit_of_sparse_feedback(density, known):
+    torch.manual_seed(0)
+    layers = [pe.Linear(256, 100, rule=pe.PFA(10, density=density)) for _ in range(3)]
+    for layer in layers:
+        R = layer.feedback.B.t() @ layer.weight * layer.feedback.R_mask
+        layer.feedback.R.data.copy_(R)
+    simulated = sum(pe.path_alignment(layer)["linear"] for layer in layers) / len(layers)
+    theory = pe.alignment_limit(10, density, out=100)
+    assert simulated == pytest.approx(theory, abs=0.6)
+    assert theory == pytest.approx(known, abs=0.3)
+    assert pe.alignment_limit(10, density, out=10**9) == pytest.approx(pe.alignment_limit(10, density))
+    assert pe.alignment_limit(10, density) < theory
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.5, 3.0])
 def test_norm_ratio_and_angle_of_a_scaled_copy(scale):
     net = nn.Sequential(pe.Linear(5, 4, rule=pe.KP()))
@@ -110,7 +126,8 @@ def test_tracker_does_not_change_a_run(rule):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: pe.alignment_limit(0), lambda: pe.steps_to_fade(1.0, 0.1, 0, 0.1),
+        lambda: pe.alignment_limit(0), lambda: pe.alignment_limit(10, 1.5), lambda: pe.alignment_limit(10, out=0),
+        lambda: pe.steps_to_fade(1.0, 0.1, 0, 0.1),
         lambda: pe.steps_to_fade(0.5, 0.1, 1.0, 0.1), lambda: pe.steps_to_fade(0.5, 0.1, 0.9, 0.0),
     ],
 )  # fmt: skip

@@ -15,7 +15,8 @@ from pfa_edu import functional
 
 RULES = [
     pe.BP(), pe.FA(), pe.FA(density=0.5), pe.SF(), pe.SF("fixed"), pe.SF(density=0.5), pe.KP(), pe.PFA(3),
-    pe.PFA(0.5), pe.PFA(3, density=0.5), pe.PFA(3, form="closed"), pe.PFAo(), pe.PFAo("closed"),
+    pe.PFA(0.5), pe.PFA(3, density=0.5), pe.PFA(3, form="closed"), pe.PFA(3, form="deferred"),
+    pe.PFA(3, density=0.5, form="deferred"), pe.PFAo(), pe.PFAo("closed"),
 ]  # fmt: skip
 CONVS = [
     {}, {"stride": 2}, {"padding": 1}, {"padding": "same"}, {"padding": "valid"}, {"padding": "same", "kernel_size": 4},
@@ -136,8 +137,9 @@ def test_dfa_linear_and_conv():
     torch.testing.assert_close(net[4].weight.grad, e.t() @ inputs["4"])
 
 
-def train(net, steps=60, nesterov=True):
+def train(net, steps=60, nesterov=True, make=None):
     opt = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=0.1, nesterov=nesterov)
+    opt = opt if make is None else make(net.parameters())
     g = torch.Generator().manual_seed(1)
     for i in range(steps):
         if i == steps // 2:
@@ -168,9 +170,13 @@ def small(rule, kind):
 @pytest.mark.parametrize("kind", ["linear", "conv"])
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize(
-    ("explicit", "closed"), [(pe.PFA(4), pe.PFA(4, form="closed")), (pe.PFAo(), pe.PFAo("closed"))]
-)
-def test_closed_form_equals_explicit(kind, nesterov, explicit, closed):
+    ("explicit", "closed"),
+    [
+        (pe.PFA(4), pe.PFA(4, form="closed")), (pe.PFAo(), pe.PFAo("closed")), (pe.PFA(4), pe.PFA(4, form="deferred")),
+        (pe.PFA(4, density=0.3), pe.PFA(4, density=0.3, form="deferred")),
+    ],
+)  # fmt: skip
+def test_closed_and_deferred_form_equal_explicit(kind, nesterov, explicit, closed):
     a, b = (train(small(r, kind), nesterov=nesterov) for r in (explicit, closed))
     for one, two in zip(pe.layers(a).values(), pe.layers(b).values(), strict=True):
         torch.testing.assert_close(one.weight, two.weight, rtol=0, atol=1e-12)
@@ -240,8 +246,13 @@ def test_initial_statistics(ratio, density):
     torch.testing.assert_close(layer.weight.std(), torch.tensor((2 / 356) ** 0.5), rtol=0.02, atol=0)
 
 
-def test_masked_feedback_stays_masked():
-    net = train(small(pe.PFA(4, density=0.3), "linear"))
+@pytest.mark.parametrize("kind", ["linear", "conv"])
+@pytest.mark.parametrize(
+    "make", [None, lambda p: torch.optim.Adam(p, lr=0.01), lambda p: torch.optim.AdamW(p, lr=0.01)],
+    ids=["sgd", "adam", "adamw"],
+)  # fmt: skip
+def test_masked_feedback_stays_masked(kind, make):
+    net = train(small(pe.PFA(4, density=0.3), kind), make=make)
     for layer in pe.layers(net).values():
         assert (layer.feedback.R[layer.feedback.R_mask == 0] == 0).all()
         assert (layer.feedback.R[layer.feedback.R_mask == 1] != 0).all()
@@ -323,23 +334,38 @@ def test_errors(call, message):
         call()
 
 
-def closed_net():
-    net = small(pe.PFA(4, form="closed"), "linear")
+def test_a_deferred_first_layer_does_nothing_until_it_is_looked_at(monkeypatch):
+    explicit, net = small(pe.PFA(4, density=0.3), "conv"), small(pe.PFA(4, density=0.3), "conv")
+    torch.manual_seed(5)
+    explicit[0].set_rule(explicit[0].rule)
+    torch.manual_seed(5)
+    net[0].set_rule(pe.PFA(4, density=0.3, form="deferred"))
+    with monkeypatch.context() as m:
+        m.setattr(type(net[0].feedback), "_aligned", None)  # whoever would work R out in training fails
+        train(net)
+    train(explicit)
+    torch.testing.assert_close(net[0].feedback.path(net[0].weight).M, explicit[0].feedback.R, rtol=0, atol=1e-12)
+    torch.testing.assert_close(net[2].feedback.R, explicit[2].feedback.R, rtol=0, atol=1e-12)
+
+
+def closed_net(form):
+    net = small(pe.PFA(4, form=form), "linear")
     net(torch.randn(2, 6, dtype=DOUBLE)).sum().backward()
     return net
 
 
-def test_closed_form_refuses_adam():
-    net = closed_net()
+@pytest.mark.parametrize("form", ["closed", "deferred"])
+def test_closed_form_refuses_adam(form):
+    net = closed_net(form)
     before = net[0].weight.clone()
-    with pytest.raises(pe.ConfigError, match=r"SGD only.*Adam"):
+    with pytest.raises(pe.ConfigError, match=rf"{form} form holds under SGD only.*Adam"):
         torch.optim.Adam(net.parameters()).step()
     assert torch.equal(before, net[0].weight)
 
 
 @pytest.mark.parametrize("groups", ["apart", "missing"])
 def test_closed_form_refuses_a_apart_from_its_weight(groups):
-    net = closed_net()
+    net = closed_net("closed")
     big = [p for p in net.parameters() if p.dim() > 1]
     scalars = [p for p in net.parameters() if p.dim() <= 1]
     params = [{"params": big}] + ([{"params": scalars, "weight_decay": 0.0}] if groups == "apart" else [])

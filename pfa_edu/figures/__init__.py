@@ -2,6 +2,7 @@
 
 from .curves import accuracy, by_depth, gradient_angle, norm_ratio, path_alignment
 from .numbers import format_table, table
+from .sparse import sparse, sparse_table
 from .style import RULE_STYLE, Figure, RuleStyle, save
 
 __all__ = [
@@ -15,5 +16,7 @@ __all__ = [
     "norm_ratio",
     "path_alignment",
     "save",
+    "sparse",
+    "sparse_table",
     "table",
 ]

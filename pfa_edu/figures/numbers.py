@@ -127,7 +127,10 @@ def _std(values: pd.Series) -> float:
 
 
 def format_table(table: pd.DataFrame) -> str:
-    """What ``table`` returns as plain text for a terminal, about 100 characters wide; '–' where there is no number."""
+    """What ``table`` returns as plain text for a terminal, about 100 characters wide; '–' where there is no number.
+
+    A column ``label`` takes the place of the rule's own name, and a column ``steps`` is shown where there is one.
+    """
 
     def number(value, pattern):
         return "–" if pd.isna(value) else pattern.format(value)
@@ -139,11 +142,13 @@ def format_table(table: pd.DataFrame) -> str:
     watched_part = "validation %" if both else "test %"
     lines = [["rule", "seeds", "epochs", watched_part, "paper %", "difference", "path angle °", "gradient angle °"]]
     lines[0] += ["test %"] if both else []
+    lines[0] += ["steps"] if "steps" in table else []
+    table = table if "label" in table else table.assign(label=[RULE_STYLE[rule].label for rule in table["rule"]])
     for row in table.itertuples():
         low, high = number(row.path_min, "{:.1f}"), number(row.path_max, "{:.1f}")
         lines.append(
             [
-                RULE_STYLE[row.rule].label,
+                row.label,
                 str(row.seeds),
                 number(row.epochs, "{:.0f}"),
                 pair(row.accuracy_mean, row.accuracy_std),
@@ -152,6 +157,7 @@ def format_table(table: pd.DataFrame) -> str:
                 low if low == high else f"{low} to {high}",
                 number(row.gradient_angle, "{:.1f}"),
                 *([pair(row.test_mean, row.test_std)] if both else []),
+                *([number(row.steps, "{:.0f}")] if "steps" in table else []),
             ]
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

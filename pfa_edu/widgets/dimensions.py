@@ -5,7 +5,6 @@ compute(ratio, density, out, fan_in, orthogonal, seed) → Aligned → Dimension
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +30,6 @@ CONTROLS = (
     Switch("orthogonal", "Orthogonal B", "B with orthonormal rows, as in PFA-o, instead of random entries"),
 )
 _RATIOS = np.geomspace(1, 100, 60)
-_KURTOSIS = 1.8  # of a uniform variable
 
 
 @dataclass(frozen=True)
@@ -90,18 +88,12 @@ def edges(ratio: float) -> tuple[float, float]:
 
 
 def sparse_limit(ratio: float, density: float, out: int) -> float:
-    """Expected angle in degrees for a random B with masks of ``density`` p on B and R: about arctan(1/√(ratio·p)).
-
-    With c = E‖column of B‖² weighted as R weights it: ⟨F, W⟩ = p‖W‖² and ‖F‖² = (p² + p c)‖W‖² on average, so tan² of
-    the angle is c/p; c = (out − 2 + κ/p)/mid, κ = 1.8 the kurtosis of B's uniform entries before the mask.
+    """Expected angle in degrees for a random B with masks of ``density`` on B and R; dense, the limit of wide layers.
 
     >>> round(sparse_limit(ratio=10, density=0.5, out=100), 1)
     24.3
     """
-    if density == 1:
-        return alignment_limit(ratio)
-    c = (out - 2 + _KURTOSIS / density) / (ratio * out)
-    return math.degrees(math.atan(math.sqrt(c / density)))
+    return alignment_limit(ratio) if density == 1 else alignment_limit(ratio, density, out)
 
 
 def theory(result: Aligned) -> float | None:
