@@ -33,7 +33,7 @@ EXAMPLES = """examples:
 
 
 # What `reproduce` makes, and the experiment whose runs it is made of; the notebook has the first in its file name.
-FIGURES = {"mnist": "mnist", "cifar10": "cifar10", "sparse": "mnist", "relatives": "mnist"}  # and its experiment
+FIGURES = {"mnist": "mnist", "cifar10": "cifar10", "sparse": "mnist", "relatives": "mnist"}
 
 
 def main(argv: list[str] | None = None) -> int:
