@@ -32,7 +32,7 @@ EXAMPLES = """examples:
 
 
 # What `reproduce` makes, and the experiment whose runs it is made of; the notebook has the first in its file name.
-FIGURES = {name: name for name in experiments.EXPERIMENTS} | {"sparse": "mnist", "relatives": "mnist"}
+FIGURES = {name: name for name in experiments.EXPERIMENTS} | {"relatives": "mnist"}
 
 
 def main(argv: list[str] | None = None) -> int:
