@@ -69,8 +69,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
         fade=0.06, subset=512, lr_of={"dfa": 0.01},
     ),
 }  # fmt: skip
-# Sparse feedback takes MNIST's settings. At the smoke scale a thinned path's small gradients lose against a strong decay
-# of 0.3, and W fades away for good: there the same a_t is reached by a larger learning rate with a smaller decay.
+# Sparse feedback takes MNIST's settings. At the smoke scale a thinned path's small gradients lose to a decay of 0.3, and
+# W fades away for good: there the same a_t is reached by a larger learning rate with a smaller decay.
 for _scale in ("paper", "classroom"):
     PRESETS["sparse", _scale] = PRESETS["mnist", _scale]
 PRESETS["sparse", "smoke"] = replace(
@@ -135,7 +135,7 @@ class Experiment:
         data = datasets.load(self.dataset, self.device)
         if self.subset is not None:
             data = data.subset(self.subset, None if data.validation_x is None else self.subset // 5)
-        trainer = self._trainer(data)
+        trainer = self.trainer(data)
         with _held(self.folder) as folder:
             checkpoint = None if folder is None else folder / "checkpoint.pt"
             if checkpoint is not None and checkpoint.exists():
@@ -152,7 +152,8 @@ class Experiment:
                     write_csv(self.frame, folder / "metrics.csv")
         return self
 
-    def _trainer(self, data: datasets.Dataset) -> Trainer:
+    def trainer(self, data: datasets.Dataset) -> Trainer:
+        """A Trainer at the start of this run: the network drawn from the seed, nothing trained."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             plain = models.build(self.network, data.input_shape, data.classes)
@@ -173,7 +174,7 @@ def experiment(
     out: str | Path | None = "runs", device: str | None = None, engine: str | None = None,
     precision: str | None = None, **changes,
 ) -> Experiment:  # fmt: skip
-    """The experiment ``name`` ('mnist', 'cifar10', 'sparse') at ``scale`` ('smoke', 'classroom', 'paper'), ready to ``run()``.
+    """The experiment ``name`` ('mnist', 'sparse', 'cifar10') at ``scale`` ('smoke', 'classroom', 'paper'), to ``run()``.
 
     ``dataset``: another than the preset's. ``out``: the folder that keeps it (None keeps nothing). ``device``: 'cpu' or
     'cuda', by default a GPU where there is one. ``engine`` ('eager', 'compile', 'graph') and ``precision`` ('float32',
