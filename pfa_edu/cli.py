@@ -158,7 +158,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     }  # fmt: skip
     if args.rules is not None:
         parameters["rules"] = [name.strip() for name in args.rules.split(",") if name.strip()]
-        for name in parameters["rules"]:
+        for name in parameters["rules"] if args.figure in experiments.EXPERIMENTS else ():
             rule(name)
     for name in ("ratio", "minutes", "device", "engine", "precision"):
         if getattr(args, name) is not None:

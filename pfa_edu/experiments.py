@@ -69,8 +69,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
         fade=0.06, subset=512, lr_of={"dfa": 0.01},
     ),
 }  # fmt: skip
-# Sparse feedback takes MNIST's settings. At the smoke scale a thinned path's small gradients lose to a decay of 0.3, and
-# W fades away for good: there the same a_t is reached by a larger learning rate with a smaller decay.
+# Sparse feedback takes MNIST's settings. At the smoke scale a thinned path's small gradients lose to a decay of 0.3,
+# and W fades away for good: there the same a_t is reached by a larger learning rate with a smaller decay.
 for _scale in ("paper", "classroom"):
     PRESETS["sparse", _scale] = PRESETS["mnist", _scale]
 PRESETS["sparse", "smoke"] = replace(
@@ -174,7 +174,7 @@ def experiment(
     out: str | Path | None = "runs", device: str | None = None, engine: str | None = None,
     precision: str | None = None, **changes,
 ) -> Experiment:  # fmt: skip
-    """The experiment ``name`` ('mnist', 'sparse', 'cifar10') at ``scale`` ('smoke', 'classroom', 'paper'), to ``run()``.
+    """The experiment ``name`` ('mnist', 'sparse', 'cifar10') at ``scale`` ('smoke', 'classroom', 'paper'), to ``run``.
 
     ``dataset``: another than the preset's. ``out``: the folder that keeps it (None keeps nothing). ``device``: 'cpu' or
     'cuda', by default a GPU where there is one. ``engine`` ('eager', 'compile', 'graph') and ``precision`` ('float32',

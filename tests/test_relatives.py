@@ -66,13 +66,12 @@ def test_a_masked_mirror_stays_masked():
 
 
 def test_noise_turns_W_to_F():
-    n = net()
+    torch.manual_seed(0)
+    n = pe.convert(pe.mlp((100, 100, 10)), pe.FA(), init="xavier", verbose=False)
     start = pe.path_alignment(n)
     fixed = [layer.feedback.F.clone() for layer in pe.layers(n).values()]
-    relatives.pretrain_on_noise(n, 600, (20,), 5, lr=0.05)
-    end = pe.path_alignment(n)
-    assert end["fc3"] < start["fc3"] - 15
-    assert end["fc2"] < start["fc2"] - 5
+    relatives.pretrain_on_noise(n, 700, (100,), 10)
+    assert pe.path_alignment(n)["fc2"] < start["fc2"] - 6
     assert all(torch.equal(layer.feedback.F, F) for layer, F in zip(pe.layers(n).values(), fixed, strict=True))
 
 
