@@ -33,7 +33,7 @@ EXAMPLES = """examples:
 
 
 # What `reproduce` makes, and the experiment whose runs it is made of; the notebook has the first in its file name.
-FIGURES = {"mnist": "mnist", "cifar10": "cifar10", "sparse": "mnist", "relatives": "mnist"}
+FIGURES = {"mnist": "mnist", "cifar10": "cifar10", "sparse": "sparse", "relatives": "mnist"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -161,7 +161,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     }  # fmt: skip
     if args.rules is not None:
         parameters["rules"] = [name.strip() for name in args.rules.split(",") if name.strip()]
-        for name in parameters["rules"]:
+        for name in parameters["rules"] if args.figure in experiments.EXPERIMENTS else ():
             rule(name)
     for name in ("ratio", "minutes", "device", "engine", "precision"):
         if getattr(args, name) is not None:

@@ -89,7 +89,7 @@ def test_tracker_changes_nothing(monkeypatch):
 
 
 def test_same_seed_same_weights_for_every_rule():
-    nets = [smoke(rule)._trainer(pe.data.load("mnist-5k")).net for rule in pe.RULES]
+    nets = [smoke(rule).trainer(pe.data.load("mnist-5k")).net for rule in pe.RULES]
     assert all(torch.equal(nets[0].fc1.weight, net.fc1.weight) for net in nets)
 
 

@@ -2,6 +2,7 @@
 
 from .curves import accuracy, by_depth, gradient_angle, norm_ratio, path_alignment
 from .numbers import format_table, table
+from .relatives import relatives, relatives_table
 from .sparse import sparse, sparse_table
 from .style import RULE_STYLE, Figure, RuleStyle, save
 
@@ -15,6 +16,8 @@ __all__ = [
     "gradient_angle",
     "norm_ratio",
     "path_alignment",
+    "relatives",
+    "relatives_table",
     "save",
     "sparse",
     "sparse_table",

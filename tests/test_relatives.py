@@ -1,0 +1,122 @@
+"""Weight mirrors and noise beforehand: what they do, and what they must leave alone."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as nnf
+from torch import nn
+
+import pfa_edu as pe
+from pfa_edu import relatives
+
+DOUBLE = torch.float64
+
+
+def net(rule=None, dtype=torch.float32):
+    torch.manual_seed(0)
+    return pe.convert(pe.mlp((20, 16, 12, 5)).to(dtype), rule or pe.FA(), init="xavier", verbose=False)
+
+
+def test_the_mirrors_mean_is_the_weight():
+    """One step of rate 1 is the correlation itself: unbiased, with the spread that independent samples have."""
+    torch.manual_seed(0)
+    layer = nn.Sequential(pe.Linear(6, 4, rule=pe.FA(), dtype=DOUBLE))
+    batch = 200_000
+    relatives.mirror_weights(layer, 1, batch=batch, rate=1.0)
+    W, F = layer[0].weight.detach(), layer[0].feedback.F
+    # Var(a_i h_j) = ‖w_i‖² + w_ij² for standard normal h
+    spread = ((W.square().sum(1, keepdim=True) + W.square()) / batch).sqrt()
+    score = (F - W) / spread
+    assert score.abs().max() < 5
+    assert 0.5 < score.square().mean() < 2
+
+
+def test_the_mirror_forgets_its_start():
+    """F after n steps is linear in F₀ with the factor (1 − rate)ⁿ: two starts, the same noise."""
+    one, two = net(dtype=DOUBLE), net(dtype=DOUBLE)
+    for layer in pe.layers(two).values():
+        layer.feedback.F.add_(1.0)
+    for n in (one, two):
+        relatives.mirror_weights(n, 40, rate=0.05)
+    for a, b in zip(pe.layers(one).values(), pe.layers(two).values(), strict=True):
+        left = (b.feedback.F - a.feedback.F) / 0.95**40
+        torch.testing.assert_close(left, torch.ones_like(left), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.2])
+def test_the_mirror_turns_F_to_W(rate):
+    n = net()
+    before = copy.deepcopy(n.state_dict())
+    relatives.mirror_weights(n, 400, rate=rate)
+    for name, layer in pe.layers(n).items():
+        noise = (rate / 2 * layer.in_features / 64) ** 0.5  # ‖F − W‖/‖W‖, as the docstring has it
+        found = (layer.feedback.F - layer.weight).norm() / layer.weight.norm()
+        assert found < 1.5 * noise + 0.01, name
+    assert max(pe.path_alignment(n).values()) < 25
+    changed = {k for k, v in n.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed == {f"fc{i}.feedback.F" for i in (1, 2, 3)}
+
+
+def test_a_masked_mirror_stays_masked():
+    n = net(pe.FA(density=0.5))
+    relatives.mirror_weights(n, 5)
+    for layer in pe.layers(n).values():
+        assert (layer.feedback.F[layer.feedback.mask == 0] == 0).all()
+
+
+def test_noise_turns_W_to_F():
+    torch.manual_seed(0)
+    n = pe.convert(pe.mlp((100, 100, 10)), pe.FA(), init="xavier", verbose=False)
+    start = pe.path_alignment(n)
+    fixed = [layer.feedback.F.clone() for layer in pe.layers(n).values()]
+    relatives.pretrain_on_noise(n, 700, (100,), 10)
+    assert pe.path_alignment(n)["fc2"] < start["fc2"] - 6
+    assert all(torch.equal(layer.feedback.F, F) for layer, F in zip(pe.layers(n).values(), fixed, strict=True))
+
+
+def test_neither_leaves_a_trace():
+    torch.manual_seed(0)
+    n = nn.Sequential(nn.Linear(20, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 5))
+    n = pe.convert(n, pe.FA(), verbose=False)
+    nnf.cross_entropy(n(torch.randn(8, 20)), torch.arange(8) % 5).backward()
+    n.eval()
+    grads = [p.grad.clone() for p in n.parameters()]
+    running = n[1].running_mean.clone()
+    stream = torch.get_rng_state()
+    relatives.pretrain_on_noise(n, 3, (20,), 5)
+    relatives.mirror_weights(n, 3)
+    assert torch.equal(torch.get_rng_state(), stream)
+    assert torch.equal(n[1].running_mean, running)
+    assert all(torch.equal(p.grad, g) for p, g in zip(n.parameters(), grads, strict=True))
+    assert not any(m.training for m in n.modules())
+
+
+@pytest.mark.parametrize("name", ["noise", "mirror", "brsf"])
+def test_equal_cost(name):
+    frame = relatives.compare(name, scale="smoke", device="cpu", progress="none")
+    again = relatives.compare(name, scale="smoke", device="cpu", progress="none")
+    seconds = frame.metric == "seconds"
+    assert frame[~seconds].equals(again[~seconds])
+    whole = 3 * (4000 // 64)  # epochs × steps: what the experiment itself costs
+    cost = frame[frame.metric == "cost"].set_index("epoch").value
+    assert whole - 2 <= cost.iloc[-1] <= whole
+    assert cost.is_monotonic_increasing
+    assert (cost[0] > 0) == (name == "noise")
+    assert frame[frame.metric == "test_accuracy"].value.iloc[-1] > 50
+
+
+ERRORS = [
+    (lambda: relatives.mirror_weights(net(pe.KP()), 1), "layer fc1 learns by KP"),
+    (lambda: relatives.pretrain_on_noise(net(pe.PFA(2)), 1, (20,), 5), "layer fc1 learns by PFA"),
+    (lambda: relatives.mirror_weights(net(), 1, rate=0), "0 < rate"),
+    (lambda: relatives.pretrain_on_noise(net(), -1, (20,), 5), "steps >= 0"),
+    (lambda: relatives.mirror_weights(nn.Sequential(pe.Conv2d(1, 2, 3, rule=pe.FA())), 1), "a convolution"),
+    (lambda: relatives.compare("miror"), "did you mean 'mirror'"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), ERRORS, ids=[m for _, m in ERRORS])
+def test_errors(call, message):
+    with pytest.raises(pe.ConfigError, match=message):
+        call()
