@@ -70,8 +70,9 @@ def pretrain_on_noise(
 
     Cheon, Lee & Paik 2024 (arXiv 2405.16731): there is nothing to learn in it, but under FA the error's way through F
     leaves its mark in W, which turns towards F. Adam on cross-entropy, with a fresh input and label in every step; its
-    moments end with it. (With SGD at the rates used elsewhere here W was not seen to turn.) The first layer, which
-    sends nothing back, has no reason to turn.
+    moments end with it. The effect is small here: on 100-100-10, one seed, the last layer's angle falls from 90° to 76°
+    in 1,000 steps and is back at 81° after 3,000; with SGD, at nine settings of rate, decay and scale, it ended where
+    it began. The first layer sends nothing back and has no reason to turn.
     """
     if steps < 0 or batch < 1 or not lr > 0:
         raise ConfigError(f"pretrain_on_noise needs steps >= 0, batch >= 1, lr > 0; got {steps}, {batch}, {lr}")

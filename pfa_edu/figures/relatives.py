@@ -34,12 +34,14 @@ def relatives(
     left, right = fig.subplots(1, 2)
     names = [name for name in labels if name in set(frame["rule"])]
     cost = numbers.select(frame, metric="cost").groupby(["rule", "epoch"])["value"].mean()
-    shown, lowest = [], []
+    shown = []
     for ax, what, where in ((left, metric, "network"), (right, "path_alignment", layer)):
         for i, name in enumerate(names):
             rows = _over_seeds(numbers.select(frame, rule=name, metric=what, layer=where))
             if rows.empty or (ax is right and name == "bp"):
                 continue
+            if ax is left and (rows["epoch"] > 0).any():  # chance level would flatten everything else
+                rows = rows[rows["epoch"] > 0]
             rows = rows.assign(epoch=[cost[name, epoch] for epoch in rows["epoch"]])
             look, every = _LOOK[name], max(1, len(rows) // 6)
             style.line(
@@ -48,8 +50,8 @@ def relatives(
             )  # fmt: skip
             if ax is left:
                 shown.append(rows)
-                lowest += rows["mean"].iloc[len(rows) // 5 or 1 :].tolist()
-    style.limits(left, min(lowest), max(lowest))
+    means = pd.concat(shown)["mean"]
+    style.limits(left, means.quantile(0.03 if len(means) >= 100 else 0), means.max())
     style.angle_axis(right, None)
     handles = [
         Line2D([], [], color=_LOOK[n].colour, marker=_LOOK[n].marker, markeredgecolor="white", linewidth=1.8,
