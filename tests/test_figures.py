@@ -311,7 +311,8 @@ def test_table_holds_the_last_epoch(frame):
     angle = of(frame, rule="pfa", metric="gradient_angle", epoch=40)
     assert row["gradient_angle"] == pytest.approx(angle[angle.layer != "fc3"]["value"].mean())
     assert np.isnan(table.set_index("rule").loc["dfa", "path_max"])
-    assert all(kind.kind in "if" for kind in table.drop(columns="rule").dtypes)
+    assert row["accuracy_on"] == "test"
+    assert all(kind.kind in "if" for kind in table.drop(columns=["rule", "accuracy_on"]).dtypes)
 
 
 def test_table_needs_nothing_but_accuracy(frame):

@@ -232,12 +232,12 @@ def test_a_failed_run_is_told_and_stops_no_other(tmp_path, capsys):
 class Deadly(pe.Experiment):
     """Kills its process, as a lack of memory would: FA always, PFA the first time only."""
 
-    def run(self, progress="auto"):
+    def run(self, progress="auto", deadline=None):
         flag = Path(self.out) / "died"
         if self.rule.name == "fa" or (self.rule.name == "pfa" and not flag.exists()):
             flag.touch(exist_ok=True)
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().run(progress)
+        return super().run(progress, deadline)
 
 
 @pytest.mark.slow

@@ -33,8 +33,10 @@ def _play(reader) -> None:
     assert now["BP"] > first["BP"] + 30, f"{first} to {now}"
     assert now["PFA"] > first["PFA"] + 20, f"{first} to {now}"
     reader.press("Pause")
-    reader.page.wait_for_timeout(1500)
-    paused = reader.readout()
+    paused, until = None, time.monotonic() + 20  # the browser shows what is still on its way before it stands
+    while paused != reader.readout() and time.monotonic() < until:
+        paused = reader.readout()
+        reader.page.wait_for_timeout(1000)
     picture = reader.picture()
     assert _step(paused) >= steps[-1]
     assert np.abs(picture.astype(int) - still).mean() > 0.3
