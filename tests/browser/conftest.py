@@ -31,7 +31,12 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 # What makes a heavy lesson short: written into its copy after the cell tagged 'parameters'.
-SMOKE = {"mnist": {"scale": "smoke", "rules": ["bp", "pfa"]}, "cifar": {"scale": "smoke", "rules": ["bp", "pfa"]}}
+SMOKE = {
+    "mnist": {"scale": "smoke", "rules": ["bp", "pfa"]},
+    "cifar": {"scale": "smoke", "rules": ["bp", "pfa"]},
+    "sparse": {"scale": "smoke"},
+    "relatives": {"scale": "smoke"},
+}
 _QUIET = {  # JupyterLab as a reader has it, but for what would ask the network, or hide what is out of sight
     "@jupyterlab/apputils-extension:notification": {
         "fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True
