@@ -63,7 +63,7 @@ class Picture:
 
     def show(self, result: Any) -> None:
         """Sets the live artists to ``result``."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to show a result")
+        raise TypeError(f"{type(self).__name__} does not say how to show a result")
 
     def reframe(self) -> None:
         """Says that something other than the live artists changed (a limit, a tick): the next ``png`` draws it all."""
