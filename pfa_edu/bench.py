@@ -7,6 +7,7 @@ beside it because it stays honest where other work shares the cores. Peak memory
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import multiprocessing
@@ -23,11 +24,10 @@ from typing import Any
 import torch
 import torch.nn.functional as nnf
 from torch import nn
-from torchvision.models import resnet18
 
 from .convert import convert
 from .errors import ConfigError, unknown
-from .models import mlp, resnet20
+from .models import build, mlp, resnet20
 from .rules import BP, DFA, FA, KP, PFA, SF, PFAo, Rule
 
 
@@ -72,7 +72,10 @@ BENCHES: dict[str, tuple[dict[str, Rule | None], list[Task]]] = {
         Task("ResNet-20 at 32×32, batch 128, channels last", resnet20, (128, 3, 32, 32), 1, channels_last=True),
     ]),
     "imagenet": ({case: _SMALL[case] for case in _ON_IMAGENET}, [
-        Task("ResNet-18 at 224×224, batch 8, channels last", resnet18, (8, 3, 224, 224), 1, channels_last=True),
+        Task(
+            "ResNet-18 at 224×224, batch 8, channels last",
+            functools.partial(build, "resnet18", (3, 224, 224), 1000), (8, 3, 224, 224), 1, channels_last=True,
+        ),
     ]),
 }  # fmt: skip
 

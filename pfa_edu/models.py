@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as nnf
-import torchvision
 from torch import Tensor, nn
 
 from .errors import ConfigError, unknown
@@ -120,7 +119,9 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
     if kind == "resnet18":
         if numbers or input_shape[0] != 3:
             raise ConfigError(f"network {name!r} for {input_shape[0]} channels: 'resnet18' has one width and takes 3")
-        return torchvision.models.resnet18(num_classes=classes)
+        from torchvision.models import resnet18  # here: it takes two seconds to import, and no other network needs it
+
+        return resnet18(num_classes=classes)
     if not all(n.isdigit() and int(n) > 0 for n in numbers) or (kind != "mlp" and len(numbers) > 1):
         raise ConfigError(f"network {name!r}: as 'mlp-512-512' (hidden sizes), 'resnet20' or 'resnet20-8' (its width)")
     sizes = [int(n) for n in numbers]

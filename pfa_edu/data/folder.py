@@ -18,10 +18,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torchvision.datasets.folder import IMG_EXTENSIONS as SUFFIXES
-from torchvision.datasets.folder import find_classes, make_dataset
-from torchvision.transforms import functional as tvf
-from torchvision.transforms.transforms import RandomResizedCrop
 
 from ..errors import DataError
 from .dataset import batches
@@ -129,6 +125,7 @@ class _Reader:
     """What a worker does with (part, picture, seed): the picture as bytes (3, side, side), and its label.
 
     Paths are kept as one array of bytes: a list of a million strings would be copied into every worker, slowly.
+    torchvision is imported at the first picture: it takes two seconds, which nobody else should wait for.
     """
 
     def __init__(self, files: dict[str, np.ndarray], labels: dict[str, np.ndarray], side: int):
@@ -136,6 +133,8 @@ class _Reader:
 
     def __getitem__(self, choice: tuple[str, int, int]) -> tuple[Tensor, int]:
         part, i, seed = choice
+        from torchvision.transforms.functional import pil_to_tensor
+
         path = os.fsdecode(bytes(self.files[part][i]))
         try:
             with Image.open(path) as image:
@@ -143,9 +142,12 @@ class _Reader:
         except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for files that are no pictures
             raise DataError(f"{path} is no picture that can be read ({error}): delete it or copy it anew") from error
         picture = self._centre(picture) if seed < 0 else self._augmented(picture, seed)
-        return tvf.pil_to_tensor(picture), int(self.labels[part][i])
+        return pil_to_tensor(picture), int(self.labels[part][i])
 
     def _augmented(self, picture: Image.Image, seed: int) -> Image.Image:
+        from torchvision.transforms import RandomResizedCrop
+        from torchvision.transforms import functional as tvf
+
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             top, left, height, width = RandomResizedCrop.get_params(picture, (0.08, 1.0), (3 / 4, 4 / 3))
@@ -154,12 +156,16 @@ class _Reader:
         return tvf.hflip(picture) if mirrored else picture
 
     def _centre(self, picture: Image.Image) -> Image.Image:
+        from torchvision.transforms import functional as tvf
+
         return tvf.center_crop(tvf.resize(picture, [round(self.side * 8 / 7)]), [self.side, self.side])
 
 
 @functools.lru_cache(maxsize=2)  # a million files take a while
 def _listed(root: Path) -> tuple[list[str], dict[str, list[tuple[str, int]]]]:
     """Class names, and (path, label) of every picture of each part; DataError if the folder is not as it must be."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+
     layout = f"it must hold {' and '.join(_PARTS.values())}, with one folder of pictures per class in each"
     for folder in (root, *(root / name for name in _PARTS.values())):
         if not folder.is_dir():
@@ -168,7 +174,7 @@ def _listed(root: Path) -> tuple[list[str], dict[str, list[tuple[str, int]]]]:
     for part, name in _PARTS.items():
         try:
             names[part], numbers = find_classes(root / name)
-            found[part] = make_dataset(root / name, numbers, SUFFIXES)
+            found[part] = make_dataset(root / name, numbers, IMG_EXTENSIONS)
         except OSError as error:  # no class folders; a class without pictures; no permission
             raise DataError(f"{root / name} is no folder of pictures by class ({error}); {layout}") from error
     if names["train"] != names["validation"]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
+
+import torch
 
 from ..figures import RULE_STYLE
 from .controls import Choice, Control, Number, require_ipywidgets
@@ -92,6 +95,11 @@ class RaceExplorer(LiveExplorer):
             self.status = f"{self.status} Press Reset to race with the new settings.".strip()
         self.status = f"{self.status} {why}".strip()
         self._draw(moving=self.playing)
+
+    async def _play(self) -> None:
+        # Torch imports its compiler for a process's first optimiser: elsewhere, so that Pause answers meanwhile.
+        await asyncio.to_thread(torch.optim.SGD, [torch.zeros(1, requires_grad=True)])
+        await super()._play()
 
     def reset(self) -> None:
         self.pause()

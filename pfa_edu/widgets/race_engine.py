@@ -13,6 +13,7 @@ Plain code without a widget in it, so that it can be tested, scripted and stoppe
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -147,10 +148,14 @@ class Lane:
 
     entry: Entry
     net: nn.Module
-    optimizer: torch.optim.Optimizer
     scores: list[Score] = field(default_factory=list)
     angles: list[Angles] = field(default_factory=list)
     fell_at: int | None = None  # the step at which its loss stopped being finite
+
+    @functools.cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Made for the first step, which sets its pace: a process's first optimiser imports for 1.5 s."""
+        return torch.optim.SGD(self.net.parameters(), momentum=MOMENTUM, fused=True)
 
     @property
     def label(self) -> str:
@@ -180,8 +185,7 @@ class Race:
             torch.manual_seed(s.seed)  # convert draws every W before any feedback: all rules start from the same W
             plain = mlp((inputs, *[s.width] * s.depth, self.data.classes))
             net = convert(plain, entry.rule(), init="xavier", inplace=True, verbose=False)
-        sgd = torch.optim.SGD(net.parameters(), lr=s.lr, momentum=MOMENTUM, weight_decay=s.weight_decay, fused=True)
-        return Lane(entry, net, sgd)
+        return Lane(entry, net)
 
     @property
     def running(self) -> list[Lane]:
@@ -193,8 +197,6 @@ class Race:
         check("lr", lr)
         check("weight_decay", weight_decay)
         self.settings = replace(self.settings, lr=lr, weight_decay=weight_decay)
-        for lane in self.lanes:
-            lane.optimizer.param_groups[0].update(lr=lr, weight_decay=weight_decay)
 
     @one_thread()
     def step(self) -> None:
@@ -209,6 +211,7 @@ class Race:
             if not math.isfinite(loss.item()):
                 lane.fell_at = self.steps
                 continue
+            lane.optimizer.param_groups[0].update(lr=self.settings.lr, weight_decay=self.settings.weight_decay)
             lane.optimizer.zero_grad()
             loss.backward()
             lane.optimizer.step()
