@@ -199,14 +199,20 @@ def compare_all(
     dataset = dataset or preset("mnist", scale).dataset
     Path(out).mkdir(parents=True, exist_ok=True)
     runs = [(name, seed, scale, dataset, device, Path(out)) for seed in range(seeds) for name in names]
-    parallel = joblib.Parallel(n_jobs=jobs, backend="loky")
-    return pd.concat(parallel(joblib.delayed(_kept)(*run) for run in runs), ignore_index=True)
+    frames = []
+    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator")
+    for run, frame in zip(runs, parallel(joblib.delayed(_kept)(*run) for run in runs), strict=True):
+        frames.append(frame)
+        accuracy = frame.loc[(frame.metric == "test_accuracy") & (frame.epoch == frame.epoch.max()), "value"].item()
+        told = f"{RELATIVES[run[0]].label}, seed {run[1]}: test accuracy {accuracy:.2f} %"
+        print(f"relatives {len(frames)}/{len(runs)}: {told}", flush=True)
+    return pd.concat(frames, ignore_index=True)
 
 
 def _kept(name: str, seed: int, scale: str, dataset: str, device: str | None, out: Path) -> pd.DataFrame:
     path = out / f"{name}-{dataset}-{scale}-seed{seed}.csv"
     if path.exists():
         return pd.read_csv(path)
-    frame = compare(name, seed, scale, dataset, device, "line")
+    frame = compare(name, seed, scale, dataset, device, "none")
     write_csv(frame, path)
     return pd.read_csv(path)  # the same digits as in the run that finds it there
