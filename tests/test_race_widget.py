@@ -40,9 +40,17 @@ def explorer(module_explorer):
     return module_explorer
 
 
+async def moving(explorer):
+    """A process's first Play waits for torch's imports."""
+    start, until = explorer.result.steps, time.monotonic() + 60
+    while explorer.result.steps == start and time.monotonic() < until:
+        await asyncio.sleep(0.05)
+
+
 def played(explorer, seconds: float, then=None):
     async def go():
         explorer.play()
+        await moving(explorer)
         await asyncio.sleep(seconds)
         if then:
             then()
@@ -127,6 +135,16 @@ def test_a_change_waits_for_reset_once_a_step_was_made(explorer):
     assert explorer.status == ""
 
 
+def test_knobs_that_a_rule_does_not_have_are_out_of_use(explorer):
+    def disabled():
+        explorer.widget  # noqa: B018
+        return {name for name, box in explorer._built.items() if getattr(box, "children", (box,))[-1].disabled}
+
+    assert disabled() == {"ratio1", "density1", "ratio2"}  # BP, FA, PFA
+    explorer.set(rule1="pfa", rule2="kp", rule3="")
+    assert disabled() == {"ratio2", "density2", "ratio3", "density3"}  # KP, nobody
+
+
 def test_learning_rate_and_decay_act_on_the_running_race(explorer):
     explorer.step()
     ran = explorer.result
@@ -178,7 +196,7 @@ def test_an_interrupt_pauses_the_race_and_the_kernel_lives_on(explorer):
         async def go():
             explorer.play()
             task = explorer._task
-            await asyncio.sleep(0.3)
+            await moving(explorer)
             os.kill(os.getpid(), signal.SIGINT)
             await asyncio.wait_for(task, 10)
 

@@ -144,6 +144,7 @@ class Explorer:
             self._text, self._status, self._error = (w.HTML(layout=w.Layout(margin="0 2px")) for _ in range(3))
             for part, css in ((self._text, "readout"), (self._status, "status"), (self._error, "error")):
                 part.add_class(f"pfa-{css}")
+            self._built = built
             settings = self._arrange(built)
             buttons = [w.HBox([button.build(self.guard) for button in self.buttons])] if self.buttons else []
             self._widget = w.VBox([settings, *buttons, self._status, self._error, self._text, self._image])
@@ -154,6 +155,10 @@ class Explorer:
         """The controls' widgets, by name, in one box."""
         w = require_ipywidgets()
         return w.Box(list(built.values()), layout=w.Layout(flex_flow="row wrap", width=f"{self.picture.size[0]}px"))
+
+    def _idle(self) -> set[str]:
+        """Names of the controls that do nothing at the present settings: shown, but out of use. Here none."""
+        return set()
 
     def _told(self, name: str, value: Any) -> None:
         """A control speaks: the reader moved it."""
@@ -170,6 +175,10 @@ class Explorer:
                 show(self.state[name])
         finally:
             self._quiet = False
+        idle = self._idle()
+        for name, box in self._built.items():
+            for part in getattr(box, "children", (box,)):
+                part.disabled = name in idle
         self._text.value = f'<div role="status" aria-live="polite">{html.escape(self.text)}</div>'
         self._status.value = f"<i>{html.escape(self.status)}</i>" if self.status else ""
         self._error.value = "" if self.error is None else (

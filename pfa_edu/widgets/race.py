@@ -96,6 +96,12 @@ class RaceExplorer(LiveExplorer):
         self.status = f"{self.status} {why}".strip()
         self._draw(moving=self.playing)
 
+    def _idle(self) -> set[str]:
+        """A lane's knobs that its rule does not have."""
+        chosen = {i: self.state[f"rule{i}"] for i in range(1, MOST_RULES + 1)}
+        has = {i: Entry(name).knobs() if name else set() for i, name in chosen.items()}
+        return {f"{knob}{i}" for i in chosen for knob in ("ratio", "density") if knob not in has[i]}
+
     async def _play(self) -> None:
         # Torch imports its compiler for a process's first optimiser: elsewhere, so that Pause answers meanwhile.
         await asyncio.to_thread(torch.optim.SGD, [torch.zeros(1, requires_grad=True)])
@@ -125,7 +131,7 @@ class RaceExplorer(LiveExplorer):
         width = self.picture.size[0] // MOST_RULES - 10
         for box in built.values():
             main = box.children[0] if isinstance(box, w.HBox) else box
-            main.layout.width, main.style.description_width = f"{width - (100 if main is not box else 8)}px", "70px"
+            main.layout.width, main.style.description_width = f"{width - (100 if main is not box else 16)}px", "74px"
         names = list(built)
         lanes, shared = names[: 3 * MOST_RULES], names[3 * MOST_RULES :]
         columns = [lanes[3 * i : 3 * i + 3] + shared[i::MOST_RULES] for i in range(MOST_RULES)]
