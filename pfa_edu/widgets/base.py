@@ -154,7 +154,8 @@ class Explorer:
     def _arrange(self, built: dict[str, Any]) -> Any:
         """The controls' widgets, by name, in one box."""
         w = require_ipywidgets()
-        return w.Box(list(built.values()), layout=w.Layout(flex_flow="row wrap", width=f"{self.picture.size[0]}px"))
+        layout = w.Layout(flex_flow="row wrap", width=f"{self.picture.size[0]}px", max_width="100%")
+        return w.Box(list(built.values()), layout=layout)
 
     def _idle(self) -> set[str]:
         """Names of the controls that do nothing at the present settings: shown, but out of use. Here none."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import ConfigError, unknown
 
-_LABEL, _WIDE, _TEXT = "150px", "375px", "80px"  # two controls side by side below a picture 960 pixels wide
+_LABEL, _WIDE, _TEXT = "125px", "315px", "74px"  # two controls side by side in JupyterLab on a screen of 1280 pixels
 Told = Callable[[str, Any], None]  # a control's way to say: the reader set ``name`` to this value
 
 

@@ -138,6 +138,16 @@ class Reader:
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:
             return np.asarray(image.convert("RGB"))
 
+    def cut_off(self) -> list[str]:
+        """The controls that reach beyond their cell's right edge, where nobody can see or use them."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll('.jp-OutputArea-output')].flatMap(area => {
+                const edge = area.getBoundingClientRect().right + 1;
+                const controls = [...area.querySelectorAll('input, select, button')];
+                return controls.filter(c => c.getBoundingClientRect().right > edge).map(c => c.outerHTML);
+            })"""
+        )
+
     def keep(self, name: str, nth: int | None = None) -> None:
         """A screenshot in artifacts/, with the ``nth`` picture in view."""
         if nth is not None:

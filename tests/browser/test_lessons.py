@@ -23,12 +23,14 @@ def test_lesson_runs(lab, reader, name):
     for nth in range(reader.page.locator("img.widget-image").count()):
         assert reader.error(nth) == ""
         assert reader.picture(nth).std() > 5
+    assert reader.cut_off() == []
     reader.keep(name.removesuffix(".ipynb"))
 
 
 def test_dragging_the_ratio_moves_angle_and_picture(lab, reader):
     reader.open_lesson(lab, "02_feedback_dimensions.ipynb")
     reader.run_all()
+    assert reader.cut_off() == []
     reader.drag("Ratio mid / out", 0)
     reader.wait_for(r"^Ratio 1:")
     at_1 = reader.picture()

@@ -49,6 +49,7 @@ def _play(reader) -> None:
 def test_race_in_jupyterlab(lab, reader):
     reader.open_lesson(lab, "04_race.ipynb")
     reader.run_all()
+    assert reader.cut_off() == []
     reader.keep("04_race_start", nth=0)
     _play(reader)
     reader.keep("04_race_paused", nth=0)
