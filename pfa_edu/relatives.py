@@ -70,8 +70,9 @@ def pretrain_on_noise(
 
     Cheon, Lee & Paik 2024 (arXiv 2405.16731): there is nothing to learn in it, but under FA the error's way through F
     leaves its mark in W, which turns towards F. Adam on cross-entropy, with a fresh input and label in every step; its
-    moments end with it. The effect is small here: on 100-100-10, one seed, the last layer's angle falls from 90° to 76°
-    in 1,000 steps and is back at 81° after 3,000; with SGD, at nine settings of rate, decay and scale, it ended where
+    moments end with it. The effect is small here, and a matter of rate and time: on 784-100-10, one seed, the last
+    layer's angle fell from 93° to 74° in 8,000 steps at ``lr`` 1e-4, and to 80° in 500 steps at 1e-3, but was back at
+    90° after 4,000. With SGD (100-100-10, nine settings of rate, decay and scale) it ended where
     it began. The first layer sends nothing back and has no reason to turn.
     """
     if steps < 0 or batch < 1 or not lr > 0:
