@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep_.add_argument("--out", help="folder of the runs and results.csv (default: the file's, else out/FILE)")
     sweep_.add_argument("--jobs", type=int, help="runs at a time on this machine (default: one for each core)")
     sweep_.add_argument("--threads", type=int, help="of torch in each run (default 1)")
+    sweep_.add_argument("--minutes", type=float, help="begin no epoch after so many; the same command goes on")
     sweep_.add_argument("--backend", help=f"{', '.join(BACKENDS)} (default: loky, processes of this machine)")
     sweep_.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler or the ray cluster")
     sweep_.add_argument("--list", action="store_true", help="only show the runs, and which are done")
@@ -214,7 +215,7 @@ def _run_lessons(out: Path, names: list[str], force: bool) -> int:
 
 
 def _sweep(args: argparse.Namespace) -> int:
-    how = ("jobs", "threads", "backend", "scheduler")
+    how = ("jobs", "threads", "minutes", "backend", "scheduler")
     given = read_toml(args.file)
     given |= {name: getattr(args, name) for name in ("out", *how) if getattr(args, name) is not None}
     if args.list:

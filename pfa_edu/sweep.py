@@ -32,13 +32,14 @@ _FIELDS = {field.name: field.type for field in dataclasses.fields(Recipe)}
 
 def sweep(
     experiments: str | list, rules: Any, seeds: int | list[int] = 1, *, out: str | Path = "out/sweep",
-    jobs: int | None = None, threads: int = 1, backend: str = "loky", scheduler: str | None = None,
-    progress: str = "auto", **settings,
+    jobs: int | None = None, threads: int = 1, minutes: float | None = None, backend: str = "loky",
+    scheduler: str | None = None, progress: str = "auto", **settings,
 ) -> pd.DataFrame:  # fmt: skip
     """Runs every combination that is not done yet and returns the tidy frame of all: ``results(out)``.
 
     What makes the grid (``experiments``, ``rules``, ``seeds``, ``settings``) is told at ``plan``; what runs it
-    (``jobs``: by default one for each core, ``threads``, ``backend``, ``scheduler``, ``progress``) at ``run_grid``.
+    (``jobs``: by default one for each core, ``threads``, ``minutes``, ``backend``, ``scheduler``, ``progress``) at
+    ``run_grid``.
     Each run's results are in ``out`` as soon as it ends, and all of them in ``results.csv`` when the grid does.
     """
     runs = plan(experiments, rules, seeds, out=out, **settings)
@@ -47,7 +48,7 @@ def sweep(
     with _held(out):
         _keep(runs, out, [name for name in settings if name in _FIELDS])
         try:
-            run_grid(runs, jobs, progress, threads=threads, backend=backend, scheduler=scheduler)
+            run_grid(runs, jobs, progress, minutes, threads=threads, backend=backend, scheduler=scheduler)
         finally:
             frame = results(out)
             write_csv(frame, out / "results.csv")
@@ -57,13 +58,15 @@ def sweep(
 def plan(
     experiments: str | list, rules: Any, seeds: int | list[int] = 1, *, out: str | Path = "out/sweep",
     scale: str | list = "classroom", dataset: str | list | None = None, device: str | None = None,
-    engine: str | None = None, precision: str | None = None, **recipe,
+    engine: str | None = None, precision: str | None = None, data_root: str | Path | None = None,
+    workers: int | None = None, **recipe,
 ) -> list[Experiment]:  # fmt: skip
     """The grid's runs, checked, none of them begun.
 
     ``rules``: one or a list; each is a name, a rule, or a dict of a name and its knobs, ``{"name": "pfa", "ratio": [1,
-    10]}``. ``seeds``: how many, from 0, or a list of them. ``recipe``: fields of the recipe. Every list, of a knob or a
-    field too, is an axis of the grid (a field that is a list itself, ``lr_drops``, needs a list of lists).
+    10]}``. ``seeds``: how many, from 0, or a list of them. ``device`` to ``workers``: as ``experiment`` takes them.
+    ``recipe``: fields of the recipe. Every list, of a knob or a field too, is an axis of the grid (a field that is a
+    list itself, ``lr_drops``, needs a list of lists).
     """
     if not isinstance(out, (str, Path)):
         raise ConfigError(f"out {out!r}: the path of a folder")
@@ -78,7 +81,7 @@ def plan(
     for name, axis in {"experiments": _list(experiments), "rules": rules, "seeds": seeds, **axes}.items():
         if not len(axis):
             raise ConfigError(f"{name} is empty, so the grid is empty: give it at least one value")
-    place = {"device": device, "engine": engine, "precision": precision}
+    place = {"device": device, "engine": engine, "precision": precision, "data_root": data_root, "workers": workers}
     runs = []
     for name, *values in itertools.product(_list(experiments), *axes.values()):
         changes = dict(zip(axes, values, strict=True))

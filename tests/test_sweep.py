@@ -194,6 +194,17 @@ def test_a_time_limit_cuts_and_the_next_call_goes_on(tmp_path, serial):
     same(whole, serial[(serial.seed == 0) & (serial.rule == "pfa")])
 
 
+def test_a_sweep_has_a_time_limit_too(tmp_path):
+    how = {"rules": "bp", "out": tmp_path, "jobs": 1, "progress": "none", **SMOKE}
+    assert not len(pe.sweep("mnist", minutes=0, **how)), "nothing is done yet"
+    assert set(pe.sweep("mnist", **how).epoch) == {0, 1, 2, 3}
+
+
+def test_where_the_data_is_reaches_every_run():
+    planned = plan("mnist", ["bp", "fa"], data_root="there", workers=2, scale="smoke")
+    assert {(str(e.data_root), e.workers) for e in planned} == {("there", 2)}
+
+
 def test_sweep_and_its_store(tmp_path, capsys):
     asked = {"rules": ["bp", {"name": "pfa", "ratio": [1, 10]}], "lr": [0.01, 0.02], "progress": "none", **SMOKE}
     with pytest.raises(pe.OutputError, match="holds no sweep"):
