@@ -57,7 +57,8 @@ def _per_layer(net: nn.Module, measure: Callable[[nn.Module], Tensor]) -> dict[s
 def gradient_angle(net: nn.Module, loss_fn: Loss, x: Tensor, y: Tensor) -> dict[str, float]:
     """Angle in degrees between the rule's weight gradient and backprop's, per layer, at the same weights and batch.
 
-    0° is backprop's own direction, 90° no information, beyond it the loss would rise. Shapes: ``x`` (batch, ...),
+    0° is backprop's own direction, 90° no information; beyond it a step of this layer alone would raise the loss.
+    Shapes: ``x`` (batch, ...),
     ``y`` whatever ``loss_fn(net(x), y)`` takes; the loss must be a scalar. Leaves the network, its ``.grad``, its
     batch-norm statistics and the random stream as they were.
     """

@@ -45,9 +45,12 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return state
 
 
-def check_identity(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+def check_identity(mine: dict[str, Any], theirs: dict[str, Any], where: Path | str = "the checkpoint") -> None:
     """CheckpointError that names every setting in which a checkpoint's run differs from this one."""
     differ = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
     if differ:
         told = ", ".join(f"{k} {theirs.get(k)!r} there, {mine.get(k)!r} here" for k in differ)
-        raise CheckpointError(f"the checkpoint belongs to another run: {told}. Choose another folder for this one")
+        raise CheckpointError(
+            f"{where} holds another run, and one with other settings cannot go on from it: {told}. "
+            f"Keep this one in another folder (out=..., --out DIR), or delete that one"
+        )

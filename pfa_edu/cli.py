@@ -10,26 +10,31 @@ import sys
 import time
 from pathlib import Path
 
-from . import __version__, data, experiments, parallel, stepping, store
+from . import __version__, data, experiments, parallel, report, stepping, store
 from .backends import BACKENDS
 from .errors import ConfigError, LessonError, PfaEduError, unknown
 from .rules import RULES, rule
 from .sweep import plan, read_toml, sweep
 
-EXAMPLES = """examples:
+EXAMPLES = {
+    "run": """
   pfa-edu run mnist --rule pfa --seed 0 --scale paper     one training run; the same command again goes on
-  pfa-edu run mnist --rule pfa --ratio 100 --scale classroom
+  pfa-edu run mnist --rule pfa --ratio 100
   torchrun --nproc-per-node 2 -m pfa_edu run cifar10 --rule pfa --scale paper    one run, by two processes
-  pfa-edu run imagenet --rule pfa --data-root DIR --precision bf16 --scale paper     DIR: train/CLASS/*, val/CLASS/*
-  pfa-edu reproduce mnist --scale classroom --seeds 3 --out out/mnist
-  pfa-edu reproduce sparse --scale classroom --seeds 3 --jobs 2 --out out/sparse
-  pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on
+  pfa-edu run imagenet --rule pfa --data-root DIR --precision bf16 --scale paper     DIR: train/CLASS/*, val/CLASS/*""",
+    "reproduce": """
+  pfa-edu reproduce mnist --seeds 3 --jobs 2 --out out/mnist
+  pfa-edu reproduce sparse --seeds 3 --jobs 2 --out out/sparse
+  pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on""",
+    "lessons": """
   pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
-  pfa-edu lessons out/lessons --run exercises             executed without a screen: notebook and HTML page
-  pfa-edu sweep examples/sweep.toml --jobs 2              a grid; the same command again runs what is missing
+  pfa-edu lessons out/lessons --run exercises             executed without a screen: notebook and HTML page""",
+    "sweep": """
+  pfa-edu sweep examples/sweep.toml --jobs 2              a grid; the same command again runs what is missing""",
+    "bench": """
   pfa-edu bench
-  pfa-edu list
-"""
+  pfa-edu bench cifar10 --rounds 10 --json bench.json""",
+}
 
 
 # What `reproduce` makes, and the experiment whose runs it is made of; the notebook has the first in its file name.
@@ -53,31 +58,34 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("pfa-edu", description=__doc__, epilog=EXAMPLES, formatter_class=raw)
+    parser = argparse.ArgumentParser("pfa-edu", description=__doc__, epilog=_examples(*EXAMPLES), formatter_class=raw)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="train one rule with one seed", epilog=EXAMPLES, formatter_class=raw)
+    def add(name: str, what: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=_examples(name), formatter_class=raw
+        )
+
+    run = add("run", "train one rule with one seed")
     run.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
     run.add_argument("--rule", required=True, help=f"one of {', '.join(RULES)}")
     run.add_argument("--ratio", type=float, help="PFA: mid neurons per output neuron (default 10)")
     run.add_argument("--density", type=float, help="fraction of feedback synapses that exist (default 1)")
     run.add_argument("--kind", help="SF: uniform, fixed or batch")
-    run.add_argument("--seed", type=int, default=0)
-    run.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
+    run.add_argument("--seed", type=int, default=0, help="of first weights, feedback and batches (default 0)")
+    run.add_argument("--scale", default="classroom", help=_SCALES)
     run.add_argument("--dataset", help=", ".join(data.NAMES))
     run.add_argument("--data-root", metavar="DIR", help="where the data is; imagenet: a folder with train/ and val/")
     run.add_argument("--workers", type=int, help="imagenet: processes that read pictures (default: one a core, to 8)")
-    run.add_argument("--epochs", type=int)
+    run.add_argument("--epochs", type=int, help="another number than the scale's; its schedules stay as they are")
     _execution(run)
-    run.add_argument("--out", default="runs", help="folder of runs (default: runs)")
+    run.add_argument("--out", default="runs", help="folder of runs: OUT/EXPERIMENT-SCALE/RULE-SEED (default: runs)")
     run.set_defaults(command=_run)
 
-    reproduce = commands.add_parser(
-        "reproduce", help="the paper's figures: a grid of rules and seeds", epilog=EXAMPLES, formatter_class=raw
-    )
+    reproduce = add("reproduce", "the paper's figures: a grid of rules and seeds, through its notebook")
     reproduce.add_argument("figure", help=f"one of {', '.join(FIGURES)}")
-    reproduce.add_argument("--scale", default="classroom", help=", ".join(experiments.SCALES))
+    reproduce.add_argument("--scale", default="classroom", help=_SCALES)
     reproduce.add_argument("--rules", help="comma-separated (default: the notebook's)")
     reproduce.add_argument("--seeds", type=int, default=1, help="how many seeds, from 0 (default 1)")
     reproduce.add_argument("--ratio", type=float, help="PFA: mid neurons per output neuron (default 10)")
@@ -90,9 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.set_defaults(command=_reproduce)
 
-    lessons = commands.add_parser(
-        "lessons", help="copy the notebooks out, or execute them", epilog=EXAMPLES, formatter_class=raw
-    )
+    lessons = add("lessons", "copy the notebooks out, or execute them")
     lessons.add_argument("folder", metavar="DIR", type=Path, help="folder that they are written to")
     lessons.add_argument(
         "--run", nargs="*", metavar="NAME",
@@ -101,9 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     lessons.add_argument("--force", action="store_true", help="move files that are in the way to another name")
     lessons.set_defaults(command=_lessons)
 
-    sweep_ = commands.add_parser(
-        "sweep", help="a grid of experiments, rules, knobs and seeds", epilog=EXAMPLES, formatter_class=raw
-    )
+    sweep_ = add("sweep", "a grid of experiments, rules, knobs and seeds")
     sweep_.add_argument("file", metavar="FILE.toml", help="the grid; examples/sweep.toml shows all that it can say")
     sweep_.add_argument("--out", help="folder of the runs and results.csv (default: the file's, else out/FILE)")
     sweep_.add_argument("--jobs", type=int, help="runs at a time on this machine (default: one for each core)")
@@ -114,16 +118,23 @@ def _parser() -> argparse.ArgumentParser:
     sweep_.add_argument("--list", action="store_true", help="only show the runs, and which are done")
     sweep_.set_defaults(command=_sweep)
 
-    bench_ = commands.add_parser("bench", help="a step of every rule against plain backprop")
-    bench_.add_argument("name", nargs="?", default="mnist", help="mnist or cifar10 (default mnist)")
+    bench_ = add("bench", "a step of every rule against plain backprop")
+    bench_.add_argument("name", nargs="?", default="mnist", help="mnist, cifar10 or imagenet (default mnist)")
     bench_.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     bench_.add_argument("--threads", type=int, help="torch's threads (default: as they are)")
     bench_.add_argument("--json", type=Path, help="also write the table there")
     bench_.add_argument("--rounds", type=int, default=20, help="interleaved rounds of timing (default 20)")
     bench_.set_defaults(command=_bench)
 
-    commands.add_parser("list", help="experiments, scales, rules, datasets").set_defaults(command=_list)
+    commands.add_parser("list", help="experiments, figures, scales, rules, datasets").set_defaults(command=_list)
     return parser
+
+
+_SCALES = "smoke (seconds), classroom (minutes), paper (the paper's settings, hours on a CPU); default classroom"
+
+
+def _examples(*names: str) -> str:
+    return "examples:" + "".join(EXAMPLES[name] for name in names)
 
 
 def _execution(command: argparse.ArgumentParser) -> None:
@@ -142,8 +153,7 @@ def _run(args: argparse.Namespace) -> int:
     ).run()  # fmt: skip
     if parallel.rank():  # the first one tells
         return 0
-    last = e.frame[e.frame.epoch == e.frame.epoch.max()]
-    print(last.to_string(index=False, float_format="{:.4g}".format))
+    print(f"\n{report.of_run(e.frame)}\n")
     print(f"kept in {e.folder}")
     return 0
 
@@ -153,8 +163,9 @@ def _reproduce(args: argparse.Namespace) -> int:
 
     if args.figure not in FIGURES:
         raise unknown("figure", args.figure, FIGURES)
-    if args.seeds < 1:
-        raise ConfigError(f"--seeds {args.seeds}: how many, at least 1")
+    for name in ("seeds", "jobs"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name} {getattr(args, name)}: how many, at least 1")
     dataset = args.dataset or experiments.preset(FIGURES[args.figure], args.scale).dataset
     out = Path(args.out).resolve()
     parameters = {
@@ -222,7 +233,9 @@ def _sweep(args: argparse.Namespace) -> int:
         for run in plan(**{name: value for name, value in given.items() if name not in how}):
             print(f"{'done' if store.results(run.folder, run) is not None else 'to do':6s} {run.folder}")
         return 0
-    sweep(**given)
+    frame = sweep(**given)
+    if len(frame):
+        print(f"\n{report.of_sweep(frame)}\n")
     print(f"results {Path(given['out']) / 'results.csv'}")
     return 0
 
@@ -239,8 +252,8 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     for title, names in [
-        ("experiments", experiments.EXPERIMENTS), ("scales", experiments.SCALES), ("rules", RULES),
-        ("datasets", data.NAMES),
+        ("experiments", experiments.EXPERIMENTS), ("figures", FIGURES), ("scales", experiments.SCALES),
+        ("rules", RULES), ("datasets", data.NAMES), ("benches", ("mnist", "cifar10", "imagenet")),
     ]:  # fmt: skip
         print(f"{title:12s} {', '.join(names)}")
     return 0

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from .errors import ConfigError
 from .layers import Conv2d, Linear, RuleLayer, connect_dfa
 from .rules import DFA, Rule
+from .rules import rule as rule_by_name
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
           "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called")  # fmt: skip
@@ -26,7 +27,7 @@ class ConversionWarning(UserWarning):
 
 def convert(
     model: nn.Module,
-    rule: Rule,
+    rule: Rule | str,
     *,
     skip: Iterable[str] = (),
     init: str = "keep",
@@ -36,6 +37,7 @@ def convert(
 ) -> nn.Module:
     """Returns ``model`` with every Linear and Conv2d learning by ``rule``; the model given is left as it was.
 
+    ``rule``: ``pe.PFA(ratio=10)``, or a name, ``"pfa"``. PFA, PFA-o and KP align by weight decay: see :class:`PFA`.
     ``skip``: names, or patterns such as ``"layer4.*"``, of layers that stay as they are.
     ``init``: 'keep' the model's weights (and draw only the feedback), or 'xavier' for the paper's initial values.
     ``example``: a batch of inputs; with it the model is run once to find weights that are also used outside their own
@@ -50,8 +52,7 @@ def convert(
     >>> net = convert(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)), PFA(ratio=10))
     pfa_edu: 2 layers now learn by PFA(ratio=10, density=1.0, form='explicit'): 0, 2
     """
-    if not isinstance(rule, Rule):
-        raise ConfigError(f"rule {rule!r} is not one: use pe.PFA(ratio=10), pe.BP(), ... or pe.rule('pfa')")
+    rule = rule_by_name(rule)
     if init not in ("keep", "xavier"):
         raise ConfigError(f"init {init!r}: 'keep' the model's weights, or draw the paper's with 'xavier'")
     if not inplace:

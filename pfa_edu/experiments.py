@@ -126,8 +126,12 @@ class Experiment:
 
     @property
     def folder(self) -> Path | None:
-        """Where this run's checkpoint and metrics.csv are."""
-        return None if self.out is None else Path(self.out) / f"{self.rule.label.replace(' ', '_')}-seed{self.seed}"
+        """Where this run's checkpoint and metrics.csv are: ``out``/mnist-classroom/pfa-seed0."""
+        if self.out is None:
+            return None
+        another = [] if self.dataset == preset(self.name, self.scale).dataset else [self.dataset]
+        group = "-".join([self.name, self.scale, *another])
+        return Path(self.out) / group / f"{self.rule.label.replace(' ', '_')}-seed{self.seed}"
 
     @property
     def identity(self) -> dict:
@@ -151,7 +155,7 @@ class Experiment:
             if checkpoint is not None:
                 kept = ranks.first(lambda: load_checkpoint(checkpoint) if checkpoint.exists() else None)
                 if kept is not None:
-                    trainer.resume(kept)
+                    trainer.resume(kept, folder)
             if ranks.size > 1 and progress != "none" and ranks.is_first:
                 each, batch = ranks.each(self.recipe.batch_size), self.recipe.batch_size
                 print(f"{ranks.size} processes, {each} samples each of every batch of {batch}; schedules as for one")
@@ -198,7 +202,8 @@ def experiment(
     """The experiment ``name`` ('mnist', 'sparse', 'cifar10', 'imagenet') at ``scale``, ready to ``run()``.
 
     ``scale``: 'smoke', 'classroom' or 'paper' (imagenet has no classroom).
-    ``dataset``: another than the preset's. ``out``: the folder that keeps it (None keeps nothing). ``device``: 'cpu' or
+    ``dataset``: another than the preset's. ``out``: the folder of runs that keeps it, in a folder of its own,
+    ``out``/mnist-classroom/pfa-seed0 (None keeps nothing). ``device``: 'cpu' or
     'cuda', by default a GPU where there is one. ``engine`` ('eager', 'compile', 'graph') and ``precision`` ('float32',
     'tf32', 'bf16'): how steps are run, by default eagerly and in float32 (:class:`~pfa_edu.stepping.Execution`).
     ``data_root``, ``workers``: where the data is, and processes that read pictures (:func:`pfa_edu.data.load`).

@@ -16,6 +16,7 @@ from .errors import ConfigError
 from .feedback import ClosedProduct, DeferredProduct, Direct, SignSymmetric
 from .functional import Conv, Path
 from .rules import BP, Rule
+from .rules import rule as rule_by_name
 
 
 class ErrorBus:
@@ -60,11 +61,9 @@ class RuleLayer(nn.Module):
     rule: Rule
     feedback: nn.Module | None
 
-    def set_rule(self, rule: Rule) -> None:
+    def set_rule(self, rule: Rule | str) -> None:
         """Gives the layer another rule and draws its feedback anew; the forward weight stays."""
-        if not isinstance(rule, Rule):
-            raise ConfigError(f"rule {rule!r} is not one: use pe.PFA(ratio=10), pe.BP(), ... or pe.rule('pfa')")
-        self.rule = rule
+        self.rule = rule = rule_by_name(rule)
         self.feedback = rule.make(self)
         self._use_backprop = False
         self._bus: ErrorBus | None = None
@@ -143,7 +142,9 @@ class Linear(RuleLayer, nn.Linear):
     (torch.Size([512, 5120]), torch.Size([5120, 784]), torch.Size([512, 784]))
     """
 
-    def __init__(self, in_features, out_features, bias=True, *, rule: Rule | None = None, device=None, dtype=None):
+    def __init__(
+        self, in_features, out_features, bias=True, *, rule: Rule | str | None = None, device=None, dtype=None
+    ):
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.set_rule(rule if rule is not None else BP())
 
@@ -168,7 +169,7 @@ class Conv2d(RuleLayer, nn.Conv2d):
 
     def __init__(
         self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
-        padding_mode="zeros", *, rule: Rule | None = None, device=None, dtype=None,
+        padding_mode="zeros", *, rule: Rule | str | None = None, device=None, dtype=None,
     ):  # fmt: skip
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype

@@ -89,7 +89,10 @@ class SF(Rule):
 
 @dataclass(frozen=True)
 class KP(Rule):
-    """Kolen-Pollack (Kolen & Pollack 1994; Akrout et al. 2019): F is its own weight and receives W's gradient."""
+    """Kolen-Pollack (Kolen & Pollack 1994; Akrout et al. 2019): F is its own weight and receives W's gradient.
+
+    F − W does not change by learning: only weight decay makes it fade, see :class:`PFA`.
+    """
 
     name: ClassVar[str] = "kp"
 
@@ -100,6 +103,11 @@ class KP(Rule):
 @dataclass(frozen=True)
 class PFA(Rule):
     """Product feedback alignment (Li Ji-An & Benna, arXiv 2405.20594): F = B R through ``ratio``·out mid neurons.
+
+    **Weight decay aligns it.** Training moves F and (B Bᵀ) W alike; the random start between them fades by weight
+    decay alone, as a_t. With a usual decay of 1e-4 that takes many thousands of steps, so the paper begins with a
+    strong one for an epoch. ``pe.steps_to_fade(0.03, lr, momentum, strong_decay)`` says how many steps such a phase
+    needs; ``pe.path_alignment(net)`` says how far it has come, ``pe.alignment_limit(ratio)`` where it ends.
 
     ``form='explicit'`` holds B and R and is right for every optimiser. ``form='closed'`` holds G, E, a: the same F at a
     cost free of the ratio, but only under SGD (any momentum, Nesterov, any schedule) with W and a under the same
@@ -147,7 +155,10 @@ class PFA(Rule):
 
 @dataclass(frozen=True)
 class PFAo(Rule):
-    """PFA-o: PFA with mid = out and B a random orthogonal matrix: G = B Bᵀ = I, and the path angle can reach 0."""
+    """PFA-o: PFA with mid = out and B a random orthogonal matrix: G = B Bᵀ = I, and the path angle can reach 0.
+
+    As :class:`PFA` it aligns by weight decay.
+    """
 
     name: ClassVar[str] = "pfa-o"
     form: str = "explicit"
@@ -192,9 +203,16 @@ class DFA(Rule):
 RULES: dict[str, type[Rule]] = {cls.name: cls for cls in (BP, FA, DFA, SF, KP, PFA, PFAo)}
 
 
-def rule(name: str, **knobs) -> Rule:
-    """The rule of that name ('bp', 'fa', 'dfa', 'sf', 'kp', 'pfa', 'pfa-o') with the given knobs."""
-    cls = RULES.get(str(name).lower())
+def rule(name: Rule | str, **knobs) -> Rule:
+    """The rule of that name ('bp', 'fa', 'dfa', 'sf', 'kp', 'pfa', 'pfa-o') with the given knobs; a rule is itself.
+
+    >>> rule("pfa", ratio=20)
+    PFA(ratio=20, density=1.0, form='explicit')
+    """
+    if isinstance(name, Rule) and not knobs:
+        return name
+    spelt = {key.replace("-", ""): cls for key, cls in RULES.items()}  # PFA-o, pfa_o and PFAo are all understood
+    cls = spelt.get(str(name).lower().replace("-", "").replace("_", ""))
     if cls is None:
         raise unknown("rule", name, RULES)
     known = [f.name for f in dataclasses.fields(cls)]

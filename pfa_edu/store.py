@@ -72,7 +72,7 @@ def results(folder: Path, e: Experiment) -> pd.DataFrame | None:
     record = read(folder)
     if record is None or record["state"] != "done":
         return None
-    check_identity(json.loads(json.dumps(e.identity)), record["identity"])  # as JSON has it: no tuples
+    check_identity(json.loads(json.dumps(e.identity)), record["identity"], folder)  # as JSON has it: no tuples
     return frame(record)
 
 

@@ -2,7 +2,7 @@
 
 >>> runs = plan("mnist", ["bp", {"name": "pfa", "ratio": [1, 10]}], seeds=2, scale="smoke", lr=[0.01, 0.02])
 >>> len(runs), runs[-1].folder.as_posix()
-(12, 'out/sweep/runs/mnist-smoke-lr=0.02/pfa-seed1')
+(12, 'out/sweep/runs/lr=0.02/mnist-smoke/pfa-seed1')
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def plan(
     runs = []
     for name, *values in itertools.product(_list(experiments), *axes.values()):
         changes = dict(zip(axes, values, strict=True))
-        chosen = [str(name), changes["scale"], *(f"{k}={_text(v)}" for k, v in changes.items() if k != "scale")]
-        folder = Path(out) / "runs" / "-".join(map(str, chosen))
+        chosen = [f"{k}={_text(v)}" for k, v in changes.items() if k not in ("scale", "dataset")]
+        folder = Path(out, "runs", *(["-".join(chosen)] if chosen else []))
         runs += [experiment(name, r, s, out=folder, **place, **changes) for s in seeds for r in rules]
     return runs
 

@@ -219,9 +219,12 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(), "order": self.order.get_state(),
         }  # fmt: skip
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """Goes on from ``state()`` of the same run, bit for bit on the same CPU with the same number of threads."""
-        check_identity(self.identity, state["identity"])
+    def resume(self, state: dict[str, Any], where: Path | str = "the checkpoint") -> None:
+        """Goes on from ``state()`` of the same run, bit for bit on the same CPU with the same number of threads.
+
+        ``where`` it was found: for the CheckpointError if it is another run's.
+        """
+        check_identity(self.identity, state["identity"], where)
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.order.set_state(state["order"].cpu())

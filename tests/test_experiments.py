@@ -1,6 +1,7 @@
 """Runs that are cut, resumed, copied, mistaken and killed; on the digits that need no download."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_a_killed_process_goes_on(tmp_path):
     command += ["--device", "cpu", "--out"]
     quiet = {"env": os.environ | {"OMP_NUM_THREADS": "1"}, "stdout": subprocess.DEVNULL}
     process = subprocess.Popen([*command, str(tmp_path / "killed")], **quiet)
-    checkpoint = tmp_path / "killed" / "pfa-seed0" / "checkpoint.pt"
+    checkpoint = tmp_path / "killed" / "mnist-smoke" / "pfa-seed0" / "checkpoint.pt"
     give_up = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < give_up:
         time.sleep(0.01)
@@ -74,7 +75,10 @@ def test_a_killed_process_goes_on(tmp_path):
     assert 1 <= checkpoints.load_checkpoint(checkpoint)["epoch"] < 30
     for folder in ("killed", "whole"):
         subprocess.run([*command, str(tmp_path / folder)], check=True, **quiet)
-    states = [checkpoints.load_checkpoint(tmp_path / f / "pfa-seed0" / "checkpoint.pt") for f in ("killed", "whole")]
+    states = [
+        checkpoints.load_checkpoint(tmp_path / f / "mnist-smoke" / "pfa-seed0" / "checkpoint.pt")
+        for f in ("killed", "whole")
+    ]
     assert [s["epoch"] for s in states] == [30, 30]
     for key, value in states[0]["net"].items():
         assert torch.equal(value, states[1]["net"][key]), key
@@ -116,7 +120,7 @@ def test_broken_checkpoints(kind, message, tmp_path):
 
 def test_checkpoint_of_another_run(tmp_path):
     smoke("fa", tmp_path).run("none")
-    with pytest.raises(pe.CheckpointError, match=r"another run: lr 0.01 there, 0.02 here"):
+    with pytest.raises(pe.CheckpointError, match=r"fa-seed0 holds another run.*lr 0.01 there, 0.02 here.*--out DIR"):
         smoke("fa", tmp_path, lr=0.02).run("none")
 
 
@@ -184,6 +188,14 @@ def test_paper_settings():
 def test_command_line(tmp_path, capsys):
     assert main(["list"]) == 0
     assert "mnist-5k" in capsys.readouterr().out
+    for experiment in ("mnist", "sparse"):  # side by side: neither is in the other's way
+        assert main(["run", experiment, "--rule", "PFAo" if experiment == "mnist" else "pfa", "--scale", "smoke",
+                     "--device", "cpu", "--epochs", "1", "--out", str(tmp_path)]) == 0  # fmt: skip
+        told = capsys.readouterr().out
+        assert re.search(r"after epoch 1 .*test_accuracy", told)
+        assert re.search(r"\nfc3 +[\d. –]+\n\nkept in", told)
+    assert main(["reproduce", "mnist", "--jobs", "0"]) == 1
+    assert capsys.readouterr().err.strip() == "pfa-edu: --jobs 0: how many, at least 1"
     assert main(["run", "mnist", "--rule", "pfaa"]) == 1
     assert "did you mean 'pfa'" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):

@@ -136,7 +136,7 @@ def test_command_line(root, tmp_path, capsys):
     command += ["--device", "cpu", "--out", str(tmp_path), "--epochs", "1"]
     assert main(command) == 0
     assert main(command) == 0  # nothing left to do
-    frame = experiments.pd.read_csv(tmp_path / "pfa-seed0" / "metrics.csv")
+    frame = experiments.pd.read_csv(tmp_path / "imagenet-smoke" / "pfa-seed0" / "metrics.csv")
     assert set(frame[frame.layer != "network"].layer) >= {"conv1", "layer1.0.conv1", "layer4.0.downsample.0", "fc"}
     assert "validation_accuracy" in capsys.readouterr().out
 

@@ -207,7 +207,7 @@ RUN = ["run", "mnist", "--rule", "pfa", "--scale", "smoke", "--device", "cpu"]
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_run_and_leaves_its_checkpoint(tmp_path):
     port, command = free_port(), [sys.executable, "-m", "pfa_edu", *RUN, "--out", str(tmp_path), "--epochs"]
-    checkpoint = tmp_path / "pfa-seed0" / "checkpoint.pt"
+    checkpoint = tmp_path / "mnist-smoke" / "pfa-seed0" / "checkpoint.pt"
     processes = [
         subprocess.Popen([*command, "200"], env=os.environ | environment(rank, port), stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, text=True)
@@ -248,7 +248,7 @@ def test_torchrun(tmp_path):
                           check=False, timeout=500)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch 3/3") == done.stdout.count("kept in") == 1  # rank 0 alone prints
-    frame = pd.read_csv(tmp_path / "pfa-seed0" / "metrics.csv")
+    frame = pd.read_csv(tmp_path / "mnist-smoke" / "pfa-seed0" / "metrics.csv")
     alone = pe.experiment("mnist", "pfa", scale="smoke", out=None, device="cpu").run("none").frame
     for metric in ("train_loss", "test_accuracy", "path_alignment"):
         a, b = (f[f.metric == metric].value.to_numpy() for f in (frame, alone))

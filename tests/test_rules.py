@@ -319,7 +319,7 @@ ERRORS = [
     (lambda: pe.rule("pfaa"), "did you mean 'pfa'"),
     (lambda: pe.rule("fa", ratio=3), "unknown knob of fa 'ratio'"),
     (lambda: pe.Linear(3, 4, rule=pe.DFA()), "DFA must know"),
-    (lambda: pe.Linear(3, 4, rule="pfa"), "rule 'pfa' is not one"),
+    (lambda: pe.Linear(3, 4, rule="pfaa"), "did you mean 'pfa'"),
     (lambda: pe.Linear(3, 4, rule=pe.DFA(2))(torch.randn(2, 3, requires_grad=True)), "outside a forward pass"),
     (lambda: pe.Linear(3, 4, rule=pe.DFA(2)).feedback_weight(), "no feedback weight"),
     (lambda: pe.path_alignment(nn.Linear(2, 2)), "no layer with a rule"),

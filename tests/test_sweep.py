@@ -74,12 +74,13 @@ PLANS = [
     ({"rules": {"name": "pfa", "ratio": [1, 10]}}, ["pfa_ratio=1-seed0", "pfa-seed0"]),
     ({"rules": [pe.SF("batch"), {"name": ["fa", "dfa"], "density": 0.5}]},
      ["sf_kind=batch-seed0", "fa_density=0.5-seed0", "dfa_density=0.5-seed0"]),
-    ({"rules": "bp", "lr": [0.1, 0.2]}, ["mnist-smoke-lr=0.1/bp-seed0", "mnist-smoke-lr=0.2/bp-seed0"]),
+    ({"rules": "bp", "lr": [0.1, 0.2]}, ["runs/lr=0.1/mnist-smoke/bp-seed0", "runs/lr=0.2/mnist-smoke/bp-seed0"]),
     ({"rules": "bp", "scale": ["smoke", "paper"]}, ["mnist-smoke/bp-seed0", "mnist-paper/bp-seed0"]),
     ({"rules": "bp", "dataset": ["mnist", "mnist-5k"]},
-     ["mnist-smoke-dataset=mnist/bp-seed0", "mnist-smoke-dataset=mnist-5k/bp-seed0"]),
-    ({"rules": "bp", "lr_drops": [1, 2]}, ["mnist-smoke-lr_drops=1,2/bp-seed0"]),
-    ({"rules": "bp", "lr_drops": [[1], [1, 2]]}, ["lr_drops=1/bp-seed0", "lr_drops=1,2/bp-seed0"]),
+     ["runs/mnist-smoke-mnist/bp-seed0", "runs/mnist-smoke/bp-seed0"]),
+    ({"rules": "bp", "lr_drops": [1, 2]}, ["lr_drops=1,2/mnist-smoke/bp-seed0"]),
+    ({"rules": "bp", "lr_drops": [[1], [1, 2]]},
+     ["lr_drops=1/mnist-smoke/bp-seed0", "lr_drops=1,2/mnist-smoke/bp-seed0"]),
 ]  # fmt: skip
 
 
@@ -229,7 +230,7 @@ def test_another_configuration_never_takes_an_old_result(tmp_path):
     changed = runs(tmp_path, ["fa"], 1)
     changed[0].recipe = dataclasses.replace(changed[0].recipe, lr=0.5)
     before = stamps(tmp_path)
-    with pytest.raises(pe.CheckpointError, match=r"another run: lr 0.01 there, 0.5 here"):
+    with pytest.raises(pe.CheckpointError, match=r"seed0 holds another run.*lr 0.01 there, 0.5 here"):
         pe.run_grid(changed, progress="none")
     assert stamps(tmp_path) == before
 

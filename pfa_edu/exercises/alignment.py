@@ -24,7 +24,7 @@ FADED = 0.05  # exercise 5: a_t counts as faded once |a_t| is no larger, and sta
 ALIGNED, FLOOR, STEPS = 25.0, 85.0, 200  # exercise 6: degrees, test accuracy in percent, SGD steps of a run
 SLACK = 1.25  # an answer is right if it needs at most so many times the fewest steps
 _TOLERANCE = 0.06  # degrees: an angle given to one decimal place is right
-_RATIOS = (0.5, 1, 2, 10, 37, 100)
+_RATIOS = (1, 2, 10, 37, 100, 0.5)  # fewer mid neurons than outputs at last: no text speaks of that
 
 
 # ---------------------------------------------------------------------------------------------- exercise 4: the angle
@@ -37,7 +37,14 @@ def check_limit_angle(answer: Callable[[float], float] | float, ratio: float = 1
         if answer is None or answer is ...:
             raise open_("there is no answer yet")
         ratios = _RATIOS if callable(answer) else (ratio,)
-        given = [_angle(answer, r) for r in ratios]
+        given: list[float] = []
+        for r in ratios:
+            try:
+                given.append(_angle(answer, r))
+            except Stop:  # acos(1/√ratio), say, which has no value below ratio 1: first what is wrong above
+                if given and (hint := _angle_hint(ratios[: len(given)], given)):
+                    raise wrong(hint) from None
+                raise
         hint = _angle_hint(ratios, given)
     except Stop as stop:
         return Verdict(title, (stop.point,))
@@ -113,7 +120,7 @@ def check_fading_decay(answer: float) -> Verdict:
         first = next(t for t, a in enumerate(trace) if a <= FADED)
         how = (
             f"it passes {FADED} after {first} steps, but shoots through zero to the other side, and stays small "
-            f"only after {steps}: too strong"
+            f"only after {steps}: it swings"
             if first < steps else f"it takes {steps} steps without ever overshooting by {FADED}: too weak"
         )  # fmt: skip
         raise wrong(f"{how}. Another decay is {steps / _fewest_fading():.1f} times as quick")

@@ -19,13 +19,16 @@ from .style import Figure
 _NEAR = 3.0  # accuracy points below the best within which rules are compared in the right-hand panel
 
 
-def accuracy(frame: pd.DataFrame, published: pd.DataFrame | None = None, title: str | None = None) -> Figure:
+def accuracy(
+    frame: pd.DataFrame, published: pd.DataFrame | None = None, title: str | None = None, about: str = ""
+) -> Figure:
     """Accuracy in percent: per epoch (left), and after the last epoch, enlarged, every seed a dot (right).
 
     On the validation images where the runs had any, else on the test images; the axis says which.
 
-    ``published``: what ``published.curves`` returns; drawn for the rules and epochs that ``frame`` has. Epoch 0 is left
-    out, chance level would flatten everything else. Raises ConfigError if the frame has no accuracy.
+    ``published``: what ``published.curves`` returns; drawn for the rules and epochs that ``frame`` has.
+    ``about``: what was run, in a few words below the title, here and in every other picture.
+    Epoch 0 is left out, chance level would flatten everything else. Raises ConfigError if the frame has no accuracy.
     """
     metric = numbers.watched(frame)
     part = {"test_accuracy": "Test", "validation_accuracy": "Validation"}[metric]
@@ -49,12 +52,12 @@ def accuracy(frame: pd.DataFrame, published: pd.DataFrame | None = None, title: 
     lengths = {rule: _length(numbers.select(stats, rule=rule)) for rule in rules}
     unequal = len(set(lengths.values())) > 1  # an unfinished grid: every curve says what stands behind it
     style.legend(fig, [style.rule_handle(rule, lengths[rule] if unequal else "") for rule in rules], paper)
-    style.headline(fig, title or f"{part} accuracy of each learning rule", stats)
+    style.headline(fig, title or f"{part} accuracy of each learning rule", stats, about)
     return fig
 
 
 def path_alignment(
-    frame: pd.DataFrame, published: pd.DataFrame | None = None, limits: dict[str, float] | None = None
+    frame: pd.DataFrame, published: pd.DataFrame | None = None, limits: dict[str, float] | None = None, about: str = ""
 ) -> Figure:
     """Angle in degrees between feedback weight F and forward weight W per layer, one panel per rule (BP: always 0).
 
@@ -62,16 +65,17 @@ def path_alignment(
     Raises ConfigError if no rule in the frame but BP has the metric.
     """
     title = "How far the feedback weights F point away from the forward weights W"
-    return _rule_panels(frame, published, "path_alignment", title, "Path alignment ∠(F, W)\nin degrees", limits)
+    ylabel = "Path alignment ∠(F, W)\nin degrees"
+    return _rule_panels(frame, published, "path_alignment", title, ylabel, limits, about)
 
 
-def norm_ratio(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+def norm_ratio(frame: pd.DataFrame, published: pd.DataFrame | None = None, about: str = "") -> Figure:
     """Length of the feedback weight relative to the forward weight, ‖F‖/‖W‖, per layer; one panel per rule (BP: 1)."""
     title = "How long the feedback weights F are, relative to the forward weights W"
-    return _rule_panels(frame, published, "norm_ratio", title, "Norm ratio ‖F‖ / ‖W‖", None)
+    return _rule_panels(frame, published, "norm_ratio", title, "Norm ratio ‖F‖ / ‖W‖", None, about)
 
 
-def gradient_angle(frame: pd.DataFrame) -> Figure:
+def gradient_angle(frame: pd.DataFrame, about: str = "") -> Figure:
     """Angle in degrees between each rule's weight gradient and backprop's; 90 = no information about descent.
 
     One panel per layer with the rules as lines; a deep net (over 6 layers) gets one panel per rule instead (see also
@@ -81,7 +85,7 @@ def gradient_angle(frame: pd.DataFrame) -> Figure:
     title, ylabel = "How far each rule's weight update points away from backprop's", "Gradient angle to BP\nin degrees"
     layers = list(dict.fromkeys(stats["layer"]))
     if len(layers) > 6:
-        return _rule_panels(frame, None, "gradient_angle", title, ylabel, None)
+        return _rule_panels(frame, None, "gradient_angle", title, ylabel, None, about)
     rules = numbers.rules(stats)
     fig, axes = style.grid(len(layers), "Epochs of training", ylabel)
     for ax, layer in zip(axes, layers, strict=True):
@@ -91,11 +95,11 @@ def gradient_angle(frame: pd.DataFrame) -> Figure:
         style.dress(ax, layer)
     handles = [*(style.rule_handle(rule) for rule in rules), style.theory_handle("no information: 90°")]
     style.legend(fig, handles, None)
-    style.headline(fig, title, stats)
+    style.headline(fig, title, stats, about)
     return fig
 
 
-def by_depth(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+def by_depth(frame: pd.DataFrame, published: pd.DataFrame | None = None, about: str = "") -> Figure:
     """Every layer after the last epoch, from input to output: path alignment (left), gradient angle (right), degrees.
 
     For deep networks, where a line per layer over time is hard to read. Raises ConfigError without these metrics.
@@ -121,7 +125,7 @@ def by_depth(frame: pd.DataFrame, published: pd.DataFrame | None = None) -> Figu
     stats = pd.concat(everything)
     handles = [style.rule_handle(rule) for rule in numbers.rules(stats)]
     style.legend(fig, [*handles, style.theory_handle("no information: 90°")], drawn)
-    style.headline(fig, "Angles in every layer after the last epoch", stats)
+    style.headline(fig, "Angles in every layer after the last epoch", stats, about)
     return fig
 
 
@@ -130,7 +134,7 @@ def _length(stats: pd.DataFrame) -> str:
     return f"{seeds} seed{'s' if seeds > 1 else ''}, {stats['epoch'].max():g} epochs"
 
 
-def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
+def _rule_panels(frame, published, metric, title, ylabel, limits, about) -> Figure:
     """One panel per rule, one line per layer; backprop is left out, its feedback weight is its forward weight."""
     stats = numbers.stats(frame, metric)
     if set(stats["rule"]) == {"bp"}:
@@ -164,7 +168,7 @@ def _rule_panels(frame, published, metric, title, ylabel, limits) -> Figure:
     shown = layers if len(layers) <= 8 else [layers[round(i)] for i in np.linspace(0, len(layers) - 1, 5)]
     handles = [Line2D([], [], color=colours[layer], linewidth=1.8, label=layer) for layer in shown]
     style.legend(fig, handles + ([style.theory_handle(theory)] if theory else []), paper)
-    style.headline(fig, title, stats)
+    style.headline(fig, title, stats, about)
     return fig
 
 

@@ -22,7 +22,7 @@ _LOOK = RULE_STYLE | {
 
 
 def relatives(
-    frame: pd.DataFrame, labels: Mapping[str, str], layer: str = "fc2", threshold: float | None = None
+    frame: pd.DataFrame, labels: Mapping[str, str], layer: str = "fc2", threshold: float | None = None, about: str = ""
 ) -> Figure:
     """Accuracy in percent (left) and path alignment of ``layer`` in degrees (right) against cost in training steps.
 
@@ -67,7 +67,7 @@ def relatives(
     left.set_ylabel(f"{metric.removesuffix('_accuracy').capitalize()} accuracy in %")
     right.set_ylabel("Path alignment ∠(F, W) in degrees")
     style.legend(fig, handles, None)
-    style.headline(fig, "PFA and its relatives at equal cost", pd.concat(shown))
+    style.headline(fig, "PFA and its relatives at equal cost", pd.concat(shown), about)
     return fig
 
 

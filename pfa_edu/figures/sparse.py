@@ -19,7 +19,7 @@ from .style import Figure
 
 def sparse(
     frame: pd.DataFrame, layer: str = "fc2", theory: Mapping[float, float] | None = None,
-    simulated: Mapping[float, float] | None = None,
+    simulated: Mapping[float, float] | None = None, about: str = "",
 ) -> Figure:  # fmt: skip
     """Last-epoch accuracy in percent (left) and path alignment of ``layer`` in degrees (right) against density.
 
@@ -65,7 +65,7 @@ def sparse(
     left.set_ylabel(f"{part} accuracy in %")
     right.set_ylabel("Path alignment ∠(F, W) in degrees")
     style.legend(fig, handles, None)
-    style.headline(fig, "Learning with a sparse feedback path", scores)
+    style.headline(fig, "Learning with a sparse feedback path", scores, about)
     return fig
 
 

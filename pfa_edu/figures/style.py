@@ -174,11 +174,12 @@ def legend(fig, handles, paper):
     fig.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False, fontsize=9.5)
 
 
-def headline(fig, title, stats):
-    """The title, and small below it how many seeds stand behind the lines."""
+def headline(fig, title, stats, about=""):
+    """The title, and small below it how many seeds stand behind the lines, and what the runs were ``about``."""
     low, high = stats["seeds"].min(), stats["seeds"].max()
     seeds = f"{high} seeds" if low == high else f"{low} to {high} seeds"
     note = "1 seed" if high == 1 else f"mean ± 1 std of {seeds}"
+    note = f"{note}  ·  {about}" if about else note
     inch = 1 / fig.get_figheight()
     fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.54 * inch))  # the two lines stand above everything else
     fig.suptitle(title, x=0.01, y=1 - 0.08 * inch, ha="left", va="top", fontsize=12.5, color=INK)
