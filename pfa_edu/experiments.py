@@ -78,13 +78,16 @@ PRESETS: dict[tuple[str, str], Preset] = {
         fade=0.06,
     ),
 }  # fmt: skip
-# Sparse feedback takes MNIST's settings. At the smoke scale a thinned path's small gradients lose to a decay of 0.3,
-# and W fades away for good: there the same a_t is reached by a larger learning rate with a smaller decay.
-for _scale in ("paper", "classroom"):
-    PRESETS["sparse", _scale] = PRESETS["mnist", _scale]
-PRESETS["sparse", "smoke"] = replace(
-    PRESETS["mnist", "smoke"], recipe=replace(PRESETS["mnist", "smoke"].recipe, lr=0.05), strong_decay=0.06
-)
+# Sparse feedback takes MNIST's settings, but at the small scales learns five times as fast with a fifth of the strong
+# decay: a_t is the same. A thinned F = B R is short (‖F‖/‖W‖ = √(p² + p/ratio), 0.09 at density p = 0.05 and ratio 10), so
+# the layers behind it learn slowly: they lose to a strong decay, and at MNIST's rate a short run ends before they have
+# learned (classroom, p = 0.05: training loss 0.25 where FA's was 0.12).
+PRESETS["sparse", "paper"] = PRESETS["mnist", "paper"]
+for _scale in ("classroom", "smoke"):
+    _mnist = PRESETS["mnist", _scale]
+    PRESETS["sparse", _scale] = replace(
+        _mnist, recipe=replace(_mnist.recipe, lr=5 * _mnist.recipe.lr), strong_decay=_mnist.strong_decay / 5
+    )
 EXPERIMENTS = tuple(dict.fromkeys(name for name, _ in PRESETS))
 
 
