@@ -79,9 +79,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ),
 }  # fmt: skip
 # Sparse feedback takes MNIST's settings, but at the small scales learns five times as fast with a fifth of the strong
-# decay: a_t is the same. A thinned F = B R is short (‖F‖/‖W‖ = √(p² + p/ratio), 0.09 at density p = 0.05 and ratio 10), so
-# the layers behind it learn slowly: they lose to a strong decay, and at MNIST's rate a short run ends before they have
-# learned (classroom, p = 0.05: training loss 0.25 where FA's was 0.12).
+# decay: a_t is the same. A thinned F = B R is short (‖F‖/‖W‖ = √(p² + p/ratio): 0.09 at density 0.05, ratio 10), so the
+# layers behind it learn slowly: they lose to a strong decay, and at MNIST's rate a short run ends before they have
+# learned (classroom, density 0.05: training loss 0.25 where FA's was 0.12).
 PRESETS["sparse", "paper"] = PRESETS["mnist", "paper"]
 for _scale in ("classroom", "smoke"):
     _mnist = PRESETS["mnist", _scale]
