@@ -93,8 +93,6 @@ def call(answer: Callable, arguments: dict[str, Any], name: str) -> Any:
         frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is this function
         where = f" in line {frames[0].lineno} of the cell or file that defines it" if frames else ""
         rows = (
-            ". Samples are rows here, one below the other: think of delta @ W, not of Wᵀ δ"
-            if "mat1" in str(error)
-            else ""
+            ". Samples are rows here, one below the other, as in backprop's line above" if "mat1" in str(error) else ""
         )
         raise wrong(f"{name} raised {type(error).__name__}{where}: {error}{rows}") from error
