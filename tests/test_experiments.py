@@ -155,7 +155,7 @@ def test_diverging_loss_is_named():
 
 UNKNOWN = [
     (("mnits", "fa"), {}, "did you mean 'mnist'"),
-    (("mnist", "pfao"), {}, "did you mean 'pfa-o'"),
+    (("mnist", "pfaoo"), {}, "did you mean 'pfa-o'"),
     (("mnist", "fa"), {"scale": "papr"}, "did you mean 'paper'"),
     (("mnist", "fa"), {"dataset": "mnist5k"}, "did you mean 'mnist-5k'"),
     (("mnist", "fa"), {"epoch": 3}, "did you mean 'epochs'"),
