@@ -146,6 +146,8 @@ def _execution(command: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     knobs = {k: getattr(args, k) for k in ("ratio", "density", "kind") if getattr(args, k) is not None}
     changes = {} if args.epochs is None else {"epochs": args.epochs}
+    if args.experiment in FIGURES and args.experiment not in experiments.EXPERIMENTS:
+        raise ConfigError(f"{args.experiment} is a figure of many runs: pfa-edu reproduce {args.experiment}")
     e = experiments.experiment(
         args.experiment, rule(args.rule, **knobs), args.seed, args.scale,
         dataset=args.dataset, out=args.out, device=args.device, engine=args.engine, precision=args.precision,

@@ -196,6 +196,8 @@ def test_command_line(tmp_path, capsys):
         assert re.search(r"\nfc3 +[\d. –]+\n\nkept in", told)
     assert main(["reproduce", "mnist", "--jobs", "0"]) == 1
     assert capsys.readouterr().err.strip() == "pfa-edu: --jobs 0: how many, at least 1"
+    assert main(["run", "relatives", "--rule", "pfa"]) == 1
+    assert "pfa-edu reproduce relatives" in capsys.readouterr().err
     assert main(["run", "mnist", "--rule", "pfaa"]) == 1
     assert "did you mean 'pfa'" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
