@@ -25,6 +25,8 @@ from .errors import ConfigError, GridError, OutputError, PfaEduError, unknown
 from .experiments import Experiment
 from .progress import kind_here
 
+_SHOWN = 10  # runs whose every epoch may be a line of the page; of more, each run is one
+
 
 class Run(NamedTuple):
     """A run of the grid, the folder of its record, and the name that tells it from the others."""
@@ -65,7 +67,8 @@ def run_grid(
                 store.forget(run.folder)
                 todo.append(run)
         with Board(todo, len(runs), kind, f"{threads} thread{'s' * (threads > 1)} each") as board:
-            how = How(threads, kind if alone else None, deadline, os.getpid() if backend == "loky" else None)
+            shows = alone and (kind != "line" or len(todo) <= _SHOWN)
+            how = How(threads, kind if shows else None, deadline, os.getpid() if backend == "loky" else None)
             _run_all(todo, jobs, backend, scheduler, how)
         for run in todo:
             record = store.read(run.folder)

@@ -329,8 +329,10 @@ def test_format_table(frame):
     assert len(text[0]) <= 100
     assert "98.39 ± 0.04" in next(line for line in text if line.startswith("PFA "))
     alone = figures.format_table(figures.table(of(frame, seed=0))).splitlines()
-    assert "–" in alone[-1]
-    assert "nan" not in "".join(alone)
+    assert "paper" in text[0]
+    assert "paper" not in alone[0], "no column for what is not there"
+    assert "–" in next(line for line in alone if line.startswith("DFA "))  # no F, no path angle
+    assert "nan" not in "".join(text + alone)
 
 
 def test_save_writes_both_files_whole(frame, tmp_path):

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import pfa_edu as pe
-from pfa_edu import store
+from pfa_edu import grid, store
 from pfa_edu.cli import main
 from pfa_edu.sweep import plan, read_toml, settings
 
@@ -193,6 +193,16 @@ def test_a_time_limit_cuts_and_the_next_call_goes_on(tmp_path, serial):
     assert [record["state"] for record in records(tmp_path).values()] == ["cut"]
     whole = pe.run_grid(runs(tmp_path, ["pfa"], 1), progress="none", threads=1)
     same(whole, serial[(serial.seed == 0) & (serial.rule == "pfa")])
+
+
+def test_many_runs_are_a_line_each(tmp_path, monkeypatch, capsys):
+    for shown, epochs in ((2, 6), (1, 0)):
+        monkeypatch.setattr(grid, "_SHOWN", shown)
+        pe.run_grid(runs(tmp_path / str(shown), ["bp", "fa"], 1), progress="line")
+        told = capsys.readouterr().out
+        assert told.count("epoch ") == epochs
+        assert "grid 2/2: fa-seed0 done" in told
+    assert "epoch 3/3" in next((tmp_path / "1").rglob("bp-seed0/log.txt")).read_text(), "it is kept all the same"
 
 
 def test_a_sweep_has_a_time_limit_too(tmp_path):

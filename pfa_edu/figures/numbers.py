@@ -129,37 +129,33 @@ def _std(values: pd.Series) -> float:
 def format_table(table: pd.DataFrame) -> str:
     """What ``table`` returns as plain text for a terminal, about 100 characters wide; '–' where there is no number.
 
-    A column ``label`` takes the place of the rule's own name, and a column ``steps`` is shown where there is one.
+    A column ``label`` takes the place of the rule's own name. The paper's result, the test accuracy beside the
+    validation accuracy, and ``steps`` are shown where there are any.
     """
 
-    def number(value, pattern):
-        return "–" if pd.isna(value) else pattern.format(value)
+    def column(name, pattern, std=None):
+        spread = table[std] if std else [math.nan] * len(table)
+        cells = ["–" if pd.isna(v) else pattern.format(v).replace("-0.00", "+0.00") for v in table[name]]
+        return [cell + ("" if pd.isna(s) else f" ± {s:.2f}") for cell, s in zip(cells, spread, strict=True)]
 
-    def pair(mean, std):
-        return number(mean, "{:.2f}") + ("" if pd.isna(std) else f" ± {std:.2f}")
-
-    both = (table["accuracy_on"] == "validation").any()  # then the test accuracy stands beside it
-    watched_part = "validation %" if both else "test %"
-    lines = [["rule", "seeds", "epochs", watched_part, "paper %", "difference", "path angle °", "gradient angle °"]]
-    lines[0] += ["test %"] if both else []
-    lines[0] += ["steps"] if "steps" in table else []
-    table = table if "label" in table else table.assign(label=[RULE_STYLE[rule].label for rule in table["rule"]])
-    for row in table.itertuples():
-        low, high = number(row.path_min, "{:.1f}"), number(row.path_max, "{:.1f}")
-        lines.append(
-            [
-                row.label,
-                str(row.seeds),
-                number(row.epochs, "{:.0f}"),
-                pair(row.accuracy_mean, row.accuracy_std),
-                pair(row.paper_mean, row.paper_std),
-                number(round(row.difference, 2) + 0.0, "{:+.2f}"),  # + 0.0: no "-0.00"
-                low if low == high else f"{low} to {high}",
-                number(row.gradient_angle, "{:.1f}"),
-                *([pair(row.test_mean, row.test_std)] if both else []),
-                *([number(row.steps, "{:.0f}")] if "steps" in table else []),
-            ]
-        )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join([c[0].ljust(widths[0]), *map(str.rjust, c[1:], widths[1:])]) for c in lines]
+    both = (table["accuracy_on"] == "validation").any()
+    columns = {
+        "rule": list(table["label"]) if "label" in table else [RULE_STYLE[rule].label for rule in table["rule"]],
+        "seeds": [str(n) for n in table["seeds"]],
+        "epochs": column("epochs", "{:.0f}"),
+        "validation %" if both else "test %": column("accuracy_mean", "{:.2f}", "accuracy_std"),
+    }
+    if table["paper_mean"].notna().any():
+        columns["paper %"] = column("paper_mean", "{:.2f}", "paper_std")
+        columns["difference"] = column("difference", "{:+.2f}")
+    lows, highs = column("path_min", "{:.1f}"), column("path_max", "{:.1f}")
+    columns["path angle °"] = [a if a == b else f"{a} to {b}" for a, b in zip(lows, highs, strict=True)]
+    columns["gradient angle °"] = column("gradient_angle", "{:.1f}")
+    if both:
+        columns["test %"] = column("test_mean", "{:.2f}", "test_std")
+    if "steps" in table:
+        columns["steps"] = column("steps", "{:.0f}")
+    widths = [max(map(len, (title, *cells))) for title, cells in columns.items()]
+    rows = [list(columns), *zip(*columns.values(), strict=True)]
+    text = ["  ".join([c[0].ljust(widths[0]), *map(str.rjust, c[1:], widths[1:])]) for c in rows]
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
