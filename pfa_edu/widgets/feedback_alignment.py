@@ -28,6 +28,7 @@ from ..rules import BP, FA
 from .controls import Number
 from .live import LiveExplorer
 from .picture import INK, Picture, tidy
+from .threads import one_thread
 
 BATCH, MOMENTUM, WEIGHT_DECAY = 64, 0.9, 1e-4  # as in the paper's MNIST experiment
 EVERY, LAST = 10, 1000  # steps between two points, steps in all
@@ -84,6 +85,7 @@ def start(width: int, depth: int, size: float, lr: float, seed: int) -> Run:
     return run
 
 
+@one_thread()
 def step(run: Run) -> bool:
     """Half of the way to the next point, for both networks; returns whether there is more to do."""
     for _ in range(EVERY // 2):

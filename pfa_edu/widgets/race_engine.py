@@ -12,10 +12,8 @@ Plain code without a widget in it, so that it can be tested, scripted and stoppe
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
@@ -31,6 +29,7 @@ from ..models import mlp
 from ..rules import RULES, Rule, rule
 from . import toy
 from .dimensions import sparse_limit
+from .threads import one_thread
 
 DATASETS = ("mnist-5k", "spirals")
 MOST_RULES = 3
@@ -114,17 +113,6 @@ def check(name: str, value: float) -> None:
     low, high = LIMITS[name]
     if not (isinstance(value, (int, float)) and low <= value <= high):
         raise ConfigError(f"{name} {value!r}: it must be between {low:g} and {high:g}")
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Networks this small gain little from a second core, and lose a hundredfold if it is busy with the browser."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Score(NamedTuple):
