@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import pfa_edu as pe
-from pfa_edu import grid, store
+from pfa_edu import grid, report, store
 from pfa_edu.cli import main
 from pfa_edu.sweep import plan, read_toml, settings
 
@@ -211,6 +211,18 @@ def test_a_sweep_has_a_time_limit_too(tmp_path):
     assert set(pe.sweep("mnist", **how).epoch) == {0, 1, 2, 3}
 
 
+def test_a_sweep_is_told_as_means_over_seeds():
+    rows = [(lr, 10, rule, seed, epoch, "network", "test_accuracy", value)
+            for lr, rule, values in ((0.1, "bp", (90, 92)), (0.1, "pfa", (80, 80)), (0.2, "bp", (70, 71)))
+            for seed, value in enumerate(values) for epoch, value in ((1, 5.0), (2, value))]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["lr", "ratio", "rule", "seed", "epoch", "layer", "metric", "value"])
+    lines = [line.split() for line in report.of_sweep(frame).splitlines()[1:]]
+    assert [[*map(float, (a, *rest))] for a, _, *rest in lines] == [
+        [0.1, 91, 1.41, 2], [0.1, 80, 0, 2], [0.2, 70.5, 0.71, 2]
+    ]  # fmt: skip
+    assert [line[1] for line in lines] == ["bp", "pfa", "bp"]
+
+
 def test_where_the_data_is_reaches_every_run():
     planned = plan("mnist", ["bp", "fa"], data_root="there", workers=2, scale="smoke")
     assert {(str(e.data_root), e.workers) for e in planned} == {("there", 2)}
@@ -252,7 +264,7 @@ def test_a_failed_run_is_told_and_stops_no_other(tmp_path, capsys):
         assert main(["sweep", str(tmp_path / "f.toml"), "--jobs", "1"]) == 1
         said = capsys.readouterr()
         assert f"2 runs, {attempt} done already" in said.out  # the second time only the failed one is taken up
-        assert "lr=1000000.0/fa-seed0 FAILED" in said.out or "FAILED" in said.out
+        assert "lr=1000000.0-epochs=1-lr_drops=/mnist-smoke/fa-seed0 FAILED" in said.out
         assert "'lr' 1000000.0" in said.out or "lr 1000000.0" in said.out
         assert "Traceback (most recent call last)" in said.out
         assert "1 of 2 runs failed, the other 1 are done and kept" in said.err
