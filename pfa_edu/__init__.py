@@ -7,17 +7,6 @@
 """
 
 from . import data
-from .analysis import (
-    Tracker,
-    alignment_limit,
-    angle,
-    gradient_angle,
-    mismatch,
-    norm_ratio,
-    path_alignment,
-    steps_to_fade,
-)
-from .convert import ConversionWarning, convert
 from .errors import (
     CheckpointError,
     ConfigError,
@@ -30,15 +19,36 @@ from .errors import (
     ParallelError,
     PfaEduError,
 )
-from .experiments import Experiment, experiment
-from .grid import run_grid
-from .layers import Conv2d, Linear, backprop, check_optimizer, connect_dfa, layers
-from .models import mlp, resnet20, resnet32, resnet44, resnet56
-from .rules import BP, DFA, FA, KP, PFA, RULES, SF, PFAo, Rule, rule
-from .stepping import Execution
-from .sweep import results as sweep_results
-from .sweep import sweep
-from .training import Recipe, Trainer
+from .measure import Tracker, angle, gradient_angle, norm_ratio, path_alignment
+from .nn.conversion import ConversionWarning, convert
+from .nn.direct import connect_dfa
+from .nn.guard import check_optimizer
+from .nn.models import mlp, resnet20, resnet32, resnet44, resnet56
+from .nn.modules import Conv2d, Linear, backprop, layers
+from .rules import (
+    BP,
+    DFA,
+    FA,
+    KP,
+    PFA,
+    SF,
+    Feedback,
+    Look,
+    Path,
+    PFAo,
+    Rule,
+    alignment_limit,
+    mismatch,
+    rule,
+    rules,
+    steps_to_fade,
+)
+from .runs.experiments import Experiment, experiment, preset, write_csv
+from .runs.grid import run_grid
+from .runs.sweeps import results as sweep_results
+from .runs.sweeps import sweep
+from .train.execution import Execution
+from .train.trainer import Recipe, Trainer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -47,7 +57,6 @@ __all__ = [
     "FA",
     "KP",
     "PFA",
-    "RULES",
     "SF",
     "CheckpointError",
     "ConfigError",
@@ -57,13 +66,16 @@ __all__ = [
     "DivergenceError",
     "Execution",
     "Experiment",
+    "Feedback",
     "GridError",
     "LessonError",
     "Linear",
+    "Look",
     "MemoryLimitError",
     "OutputError",
     "PFAo",
     "ParallelError",
+    "Path",
     "PfaEduError",
     "Recipe",
     "Rule",
@@ -83,13 +95,16 @@ __all__ = [
     "mlp",
     "norm_ratio",
     "path_alignment",
+    "preset",
     "resnet20",
     "resnet32",
     "resnet44",
     "resnet56",
     "rule",
+    "rules",
     "run_grid",
     "steps_to_fade",
     "sweep",
     "sweep_results",
+    "write_csv",
 ]

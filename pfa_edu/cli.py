@@ -10,11 +10,14 @@ import sys
 import time
 from pathlib import Path
 
-from . import __version__, data, experiments, parallel, report, stepping, store
-from .backends import BACKENDS
+from . import __version__, data
 from .errors import ConfigError, LessonError, PfaEduError, unknown
-from .rules import RULES, rule
-from .sweep import plan, read_toml, sweep
+from .rules import rule, rules
+from .runs import experiments, report, store
+from .runs.backends import BACKENDS
+from .runs.sweeps import plan, read_toml, sweep
+from .train import execution as stepping
+from .train import ranks as parallel
 
 EXAMPLES = {
     "run": """
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", "train one rule with one seed")
     run.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
-    run.add_argument("--rule", required=True, help=f"one of {', '.join(RULES)}")
+    run.add_argument("--rule", required=True, help=f"one of {', '.join(rules())}")
     run.add_argument("--ratio", type=float, help="PFA: mid neurons per output neuron (default 10)")
     run.add_argument("--density", type=float, help="fraction of feedback synapses that exist (default 1)")
     run.add_argument("--kind", help="SF: uniform, fixed or batch")
@@ -161,7 +164,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    from . import lesson
+    from .lessons import notebooks as lesson
 
     if args.figure not in FIGURES:
         raise unknown("figure", args.figure, FIGURES)
@@ -188,7 +191,7 @@ def _reproduce(args: argparse.Namespace) -> int:
 
 
 def _lessons(args: argparse.Namespace) -> int:
-    from . import lesson
+    from .lessons import notebooks as lesson
 
     if args.run is not None:
         return _run_lessons(args.folder.resolve(), args.run, args.force)
@@ -201,7 +204,7 @@ def _lessons(args: argparse.Namespace) -> int:
 
 def _run_lessons(out: Path, names: list[str], force: bool) -> int:
     """Executes them all, one after the other, also after one that fails; the first failure is shown at the end."""
-    from . import lesson
+    from .lessons import notebooks as lesson
 
     chosen = [lesson.find(name).relative_to(lesson.folder()) for name in names] or lesson.all_lessons()
     chosen = list(dict.fromkeys(chosen))
@@ -243,7 +246,7 @@ def _sweep(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from . import bench
+    from .runs import benchmark as bench
 
     result = bench.bench(args.name, args.rounds, not args.no_memory, args.threads)
     print(bench.format_result(result))
@@ -255,7 +258,7 @@ def _bench(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     for title, names in [
         ("experiments", experiments.EXPERIMENTS), ("figures", FIGURES), ("scales", experiments.SCALES),
-        ("rules", RULES), ("datasets", data.NAMES), ("benches", ("mnist", "cifar10", "imagenet")),
+        ("rules", rules()), ("datasets", data.NAMES), ("benches", ("mnist", "cifar10", "imagenet")),
     ]:  # fmt: skip
         print(f"{title:12s} {', '.join(names)}")
     return 0

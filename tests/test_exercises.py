@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from pfa_edu import alignment_limit, exercises
-from pfa_edu.exercises import (
+from pfa_edu import alignment_limit
+from pfa_edu.lessons import exercises
+from pfa_edu.lessons.exercises import (
     check_aligning_decay,
     check_fa_backward,
     check_fading_decay,

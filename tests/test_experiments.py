@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import pfa_edu as pe
-from pfa_edu import checkpoints, training
 from pfa_edu.cli import main
+from pfa_edu.train import checkpoint as checkpoints
+from pfa_edu.train import trainer as training
 
 
 def smoke(rule="pfa", out=None, **changes):
@@ -205,7 +206,7 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_notebook_refuses_an_unknown_parameter():
-    from pfa_edu import lesson
+    from pfa_edu.lessons import notebooks as lesson
 
     with pytest.raises(pe.ConfigError, match="unknown parameter 'sede': did you mean 'seeds'"):
         lesson.check_parameters({"sede": 3, "_private": 1, "rules": []}, {"seeds", "rules"})

@@ -7,7 +7,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 
-from pfa_edu import errors, figures, published
+from pfa_edu import errors
+from pfa_edu import plots as figures
+from pfa_edu.plots import published
 
 COLUMNS = ["rule", "seed", "epoch", "layer", "metric", "value"]
 PAPER = published.curves("mnist")

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import pfa_edu as pe
-from pfa_edu import figures
-from pfa_edu.relatives import RELATIVES
+from pfa_edu import plots as figures
+from pfa_edu.lessons.relatives import RELATIVES
 
 LABELS = {name: r.label for name, r in RELATIVES.items()}
 
@@ -89,7 +89,7 @@ def test_steps_to_the_threshold():
 
 
 def test_every_relative_has_a_look_of_its_own():
-    from pfa_edu.figures.relatives import _LOOK
+    from pfa_edu.plots.cost import _LOOK
 
     looks = [(_LOOK[name].colour, _LOOK[name].marker) for name in RELATIVES]
     assert len(set(looks)) == len(looks)

@@ -7,8 +7,8 @@ import torch.nn.functional as nnf
 from torch import nn
 
 import pfa_edu as pe
-from pfa_edu import functional
-from pfa_edu.functional import Path
+from pfa_edu.nn import functional
+from pfa_edu.nn.functional import Path
 
 DOUBLE = torch.float64
 RULES = [

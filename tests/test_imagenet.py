@@ -11,9 +11,11 @@ from PIL import Image
 from torch import nn
 
 import pfa_edu as pe
-from pfa_edu import data, experiments, models
-from pfa_edu.checkpoints import load_checkpoint
+from pfa_edu import data
 from pfa_edu.cli import main
+from pfa_edu.nn import models
+from pfa_edu.runs import experiments
+from pfa_edu.train.checkpoint import load_checkpoint
 
 RECIPE = pe.Recipe(epochs=2, batch_size=8, lr=0.05, weight_decay=1e-3)
 

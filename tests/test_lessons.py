@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import pfa_edu as pe
-from pfa_edu import lesson
 from pfa_edu.cli import main
+from pfa_edu.lessons import notebooks as lesson
 
 LESSONS = lesson.all_lessons()
 ROOT = Path(__file__).parent.parent

@@ -18,8 +18,9 @@ from PIL import Image
 from torch import nn
 
 import pfa_edu as pe
-from pfa_edu import checkpoints, parallel
 from pfa_edu.data import Dataset, PictureFolder
+from pfa_edu.train import checkpoint as checkpoints
+from pfa_edu.train import ranks as parallel
 
 RULES = [
     pe.BP(), pe.FA(), pe.FA(density=0.5), pe.DFA(), pe.SF(), pe.SF("fixed"), pe.SF("batch"), pe.KP(), pe.PFA(2),

@@ -5,7 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from pfa_edu import errors, published
+from pfa_edu import errors
+from pfa_edu.plots import published
 
 
 def at(rule, epoch, metric, layer="network"):

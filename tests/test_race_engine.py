@@ -9,8 +9,8 @@ import torch.nn.functional as nnf
 import pfa_edu as pe
 from pfa_edu import data
 from pfa_edu.errors import ConfigError
-from pfa_edu.widgets import toy
-from pfa_edu.widgets.race_engine import BATCH, MOMENTUM, Entry, Race, Settings
+from pfa_edu.lessons.explorers import toy
+from pfa_edu.lessons.explorers.race_engine import BATCH, MOMENTUM, Entry, Race, Settings
 
 EVERY = [Entry(name) for name in pe.RULES] + [Entry("pfa", ratio=4, density=0.5), Entry("fa", density=0.3)]
 TOY = {"dataset": "spirals", "width": 16}

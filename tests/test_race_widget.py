@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from pfa_edu.errors import ConfigError
-from pfa_edu.widgets import race
-from pfa_edu.widgets.network_drawing import angle_colour
-from pfa_edu.widgets.race_engine import Entry, Race, Settings
-from pfa_edu.widgets.race_picture import RacePicture
+from pfa_edu.lessons.explorers import race
+from pfa_edu.lessons.explorers.network_drawing import angle_colour
+from pfa_edu.lessons.explorers.race_engine import Entry, Race, Settings
+from pfa_edu.lessons.explorers.race_picture import RacePicture
 
 SMALL = {"dataset": "spirals", "width": 16}
 

@@ -8,7 +8,7 @@ import torch.nn.functional as nnf
 from torch import nn
 
 import pfa_edu as pe
-from pfa_edu import relatives
+from pfa_edu.lessons import relatives
 
 DOUBLE = torch.float64
 

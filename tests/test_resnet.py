@@ -8,9 +8,9 @@ import torch.nn.functional as nnf
 from torch import nn
 
 import pfa_edu as pe
-from pfa_edu import models
-from pfa_edu.checkpoints import load_checkpoint
 from pfa_edu.data import Dataset
+from pfa_edu.nn import models
+from pfa_edu.train.checkpoint import load_checkpoint
 
 COUNTS = {"resnet20": 269_722, "resnet32": 464_154, "resnet44": 658_586, "resnet56": 853_018}
 

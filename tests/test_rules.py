@@ -11,7 +11,7 @@ import torch.nn.functional as nnf
 from torch import nn
 
 import pfa_edu as pe
-from pfa_edu import functional
+from pfa_edu.nn import functional
 
 RULES = [
     pe.BP(), pe.FA(), pe.FA(density=0.5), pe.SF(), pe.SF("fixed"), pe.SF(density=0.5), pe.KP(), pe.PFA(3),

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import pfa_edu as pe
-from pfa_edu import grid, report, store
 from pfa_edu.cli import main
-from pfa_edu.sweep import plan, read_toml, settings
+from pfa_edu.runs import grid, report, store
+from pfa_edu.runs.sweeps import plan, read_toml, settings
 
 SMOKE = {"scale": "smoke", "device": "cpu"}
 EXAMPLE = Path(__file__).parent.parent / "examples" / "sweep.toml"

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import pfa_edu as pe
-from pfa_edu.checkpoints import load_checkpoint, save_checkpoint
 from pfa_edu.data import Dataset
-from pfa_edu.progress import Progress
+from pfa_edu.train.checkpoint import load_checkpoint, save_checkpoint
+from pfa_edu.train.progress import Progress
 
 RECIPE = pe.Recipe(epochs=3, batch_size=16, lr=0.05, lr_drops=(1, 2), weight_decay=1e-3, strong_decay=0.1,
                    strong_steps=6)  # fmt: skip

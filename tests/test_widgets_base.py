@@ -9,8 +9,9 @@ import time
 import pytest
 from PIL import Image
 
-from pfa_edu import errors, widgets
-from pfa_edu.widgets import base, closed_form, dimensions, feedback_alignment, transport
+from pfa_edu import errors
+from pfa_edu.lessons import explorers as widgets
+from pfa_edu.lessons.explorers import base, closed_form, dimensions, feedback_alignment, transport
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -163,7 +164,7 @@ def test_an_exception_is_shown_and_raised_and_the_next_good_value_clears_it():
 
 
 def test_without_ipywidgets_the_package_imports_and_showing_says_what_is_missing(monkeypatch):
-    code = "import sys, pfa_edu, pfa_edu.widgets; assert 'ipywidgets' not in sys.modules, 'imported'"
+    code = "import sys, pfa_edu, pfa_edu.lessons.explorers; assert 'ipywidgets' not in sys.modules, 'imported'"
     subprocess.run([sys.executable, "-c", code], check=True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     e = explorer()
@@ -221,7 +222,7 @@ def test_papermill_and_nbconvert_get_only_the_picture_without_being_told(monkeyp
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     for variable in ("PFA_EDU_STATIC", "PFA_EDU_PROGRESS", "SERVER_SOFTWARE"):
         monkeypatch.delenv(variable, raising=False)
-    cell = "from pfa_edu.widgets import closed_form\nclosed_form.explorer()"
+    cell = "from pfa_edu.lessons.explorers import closed_form\nclosed_form.explorer()"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     nbclient.NotebookClient(notebook, kernel_name="python3").execute()
     assert set(notebook.cells[0].outputs[0]["data"]) == {"image/png", "text/plain"}

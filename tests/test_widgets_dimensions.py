@@ -8,7 +8,7 @@ import torch
 
 import pfa_edu as pe
 from pfa_edu import errors
-from pfa_edu.widgets import closed_form, dimensions
+from pfa_edu.lessons.explorers import closed_form, dimensions
 
 DEFAULT = {"ratio": 10, "density": 1.0, "out": 100, "fan_in": 256, "orthogonal": False, "seed": 0}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as nnf
 
-from pfa_edu.widgets import feedback_alignment, transport
+from pfa_edu.lessons.explorers import feedback_alignment, transport
 
 # -------------------------------------------------------------------------------------------- the two paths
 

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from pfa_edu.analysis import alignment_limit
-from pfa_edu.widgets import dimensions
+from pfa_edu.lessons.explorers import dimensions
+from pfa_edu.measure import alignment_limit
 
 from .conftest import ROOT
 

@@ -1,0 +1,194 @@
+"""The notebooks: where they are, copied out, their parameters checked, executed headlessly by papermill, as HTML."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, LessonError, OutputError, unknown
+
+_ALWAYS = {"In", "Out", "get_ipython", "exit", "quit", "open"}  # what IPython itself puts into the namespace
+
+
+def folder() -> Path:
+    """The notebooks: inside an installed package, or beside it in a checkout."""
+    here = Path(__file__).parent
+    for place in (here / "notebooks", here.parent / "notebooks"):
+        if place.is_dir():
+            return place
+    raise ConfigError(f"no notebooks beside {here}: install pfa-edu anew")
+
+
+def all_lessons() -> list[Path]:
+    """Every notebook as a path relative to ``folder()``: the lessons in their order, then the solutions."""
+    here = folder()
+    return [p.relative_to(here) for place in (here, here / "solutions") for p in sorted(place.glob("*.ipynb"))]
+
+
+def find(name: str) -> Path:
+    """The notebook of that file name, else the first whose file name contains ``name``, e.g. 'mnist'."""
+    notebooks = all_lessons()
+    for path in [p for p in notebooks if name == p.stem] + [p for p in notebooks if name and name in p.stem]:
+        return folder() / path
+    raise unknown("notebook", name, [p.stem for p in notebooks])
+
+
+def copy(to: Path, force: bool = False) -> dict[Path, str]:
+    """Copies every notebook under ``to``; returns each path there with what was done: 'written', 'same' or 'replaced'.
+
+    A file there that differs is somebody's work: without ``force`` nothing at all is written and an OutputError names
+    it; with ``force`` it is moved aside under a free name first.
+    """
+    wanted = {to / path: (folder() / path).read_bytes() for path in all_lessons()}
+    state = {p: "same" if _is(p, text) else "replaced" for p, text in wanted.items()}
+    state |= {p: "written" for p in wanted if not os.path.lexists(p)}
+    if not force:
+        refuse_to_overwrite([p for p, what in state.items() if what == "replaced"])
+    for place in {to, *(p.parent for p in wanted)}:
+        writable(place)
+    for path, text in wanted.items():
+        if state[path] == "same":
+            continue
+        part = path.with_suffix(".part")
+        try:
+            part.write_bytes(text)
+            if state[path] == "replaced":
+                move_aside(path)
+            os.replace(part, path)
+        except OSError as error:
+            raise OutputError(f"could not write {path} ({error}): free some space or choose another folder") from error
+        finally:
+            part.unlink(missing_ok=True)
+    return state
+
+
+def refuse_to_overwrite(paths: list[Path]) -> None:
+    """OutputError if there are any: they are somebody's work."""
+    if paths:
+        names = ", ".join(str(p) for p in paths)
+        raise OutputError(
+            f"already there and not overwritten: {names}. Choose another folder, or say --force, which keeps what is "
+            f"there under another name (such as {_free_name(paths[0]).name})"
+        )
+
+
+def move_aside(path: Path) -> Path:
+    """Renames ``path`` to the first free NAME.before-N.SUFFIX beside it, and returns that."""
+    return path.rename(_free_name(path))
+
+
+def _free_name(path: Path) -> Path:
+    n = 1
+    while os.path.lexists(new := path.with_name(f"{path.stem}.before-{n}{path.suffix}")):
+        n += 1
+    return new
+
+
+def _is(path: Path, text: bytes) -> bool:
+    try:
+        return path.read_bytes() == text
+    except OSError:  # not there, a folder, not readable: in no case the same
+        return False
+
+
+def writable(place: Path) -> None:
+    """Makes the folder; OutputError if that, or writing in it, cannot be done."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        probe = place / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot write in {place} ({error}): choose another folder") from error
+
+
+def check_parameters(namespace: Mapping[str, Any], known: set[str]) -> None:
+    """Called in a notebook after its parameters: a name that it does not have is an error, not silence.
+
+    papermill writes whatever it was given into a cell; a misspelt name would otherwise just be one more variable.
+    """
+    for name, value in namespace.items():
+        if isinstance(value, types.ModuleType):  # never a parameter; Voilà imports some before the first cell
+            continue
+        if not name.startswith("_") and name not in known | _ALWAYS:
+            raise unknown("parameter", name, sorted(known - {"pe"}))
+
+
+def parameters(name: str) -> list[str]:
+    """Names of the parameters of the notebook ``name``; none for one without a cell tagged 'parameters'."""
+    return list(_papermill().inspect_notebook(str(find(name))))
+
+
+def execute(name: str, out: Path, values: dict[str, Any], watch: bool = False) -> tuple[Path, Path]:
+    """Runs the notebook ``name`` with the parameters ``values`` by papermill, in the folder ``out``.
+
+    ``watch``: also print what its cells print, while they do.
+    Returns the executed notebook and its HTML page, both called ``name`` in ``out``. If a cell fails, both are there
+    too, up to that cell, and a LessonError says which one and why.
+    """
+    papermill = _papermill()
+    from nbconvert import HTMLExporter
+
+    source = find(name)
+    known = parameters(name)
+    for parameter in values:
+        if parameter not in known:
+            raise unknown("parameter", parameter, known or ["(it has none)"])
+    writable(out)
+    target = out / f"{name}.ipynb"
+    page = target.with_suffix(".html")
+    try:
+        with _headless():
+            papermill.execute_notebook(
+                str(source), str(target), values, cwd=str(out), progress_bar=False,
+                stdout_file=sys.stdout if watch else None, extra_arguments=_QUIET_KERNEL,
+            )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        raise LessonError(_failure(source.stem, error)) from error
+    finally:
+        if target.exists():
+            page.write_text(HTMLExporter().from_filename(str(target))[0], encoding="utf-8")
+    return target, page
+
+
+# A kernel warns that it talks to its client over the machine's own loopback: true, usual, and alarming to a reader.
+_QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
+
+
+def _papermill():
+    try:
+        import nbconvert  # noqa: F401 - asked for here, so that a missing one is said before anything has run
+        import papermill
+    except ImportError as error:
+        raise ConfigError(
+            'running notebooks needs papermill and nbconvert: pip install "pfa-edu[notebooks]"'
+        ) from error
+    return papermill
+
+
+@contextlib.contextmanager
+def _headless() -> Iterator[None]:
+    """What the kernel inherits: it has no reader to show a bar to, or to move a slider."""
+    wanted = {"PFA_EDU_PROGRESS": "line", "PFA_EDU_STATIC": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def _failure(name: str, error: Any) -> str:
+    """What papermill knows of a failed cell, as text: its number, its source, the traceback without colours."""
+    traceback = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    return (
+        f"notebook {name} failed in cell {error.cell_index + 1} with {error.ename}: {error.evalue}\n\n"
+        f"{error.source.rstrip()}\n\n{traceback}"
+    )

@@ -1,0 +1,31 @@
+"""The rules: one file each, with its knobs, its feedback module and what anybody may ask of it."""
+# ruff: noqa: I001 - the order of import is the order of every legend and table
+
+from .base import Feedback, Look, Path, Rule, rule, rules, rules_in
+from .bp import BP
+from .fa import FA
+from .dfa import DFA
+from .sf import SF
+from .kp import KP
+from .pfa import PFA, PFAo
+from .theory import alignment_limit, mismatch, steps_to_fade
+
+__all__ = [
+    "BP",
+    "DFA",
+    "FA",
+    "KP",
+    "PFA",
+    "SF",
+    "Feedback",
+    "Look",
+    "PFAo",
+    "Path",
+    "Rule",
+    "alignment_limit",
+    "mismatch",
+    "rule",
+    "rules",
+    "rules_in",
+    "steps_to_fade",
+]

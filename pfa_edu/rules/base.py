@@ -1,0 +1,263 @@
+"""What every rule has in common: the feedback path, the feedback module of a layer, the rule itself, the registry.
+
+A rule is one class in one file. Its knobs are annotated attributes, and defining it is all that it needs to be known
+everywhere: by name, on the command line, in sweeps, figures and the race.
+
+>>> class Halved(Rule):
+...     \"\"\"Sends back half of what backprop would.\"\"\"
+...     share: float = 0.5
+...     def make(self, layer):
+...         return HalvedFeedback(self.share)
+>>> class HalvedFeedback(Feedback):
+...     def __init__(self, share):
+...         super().__init__()
+...         self.share = share
+...     def path(self, weight):
+...         return Path(F=self.share * weight.detach())
+>>> rule("halved", share=0.25)
+Halved(share=0.25)
+>>> forget(Halved)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, NoReturn
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import dataclass_transform
+
+from ..errors import ConfigError, unknown
+
+
+class Path(NamedTuple):
+    """The feedback weight in parts, F_eff = F + L M + a E, each part optional.
+
+    Kept apart because δ is a thin matrix (batch × out): (δ L) M is often far cheaper than δ (L M).
+
+    Shapes: ``F``, ``E`` as W; ``L`` (out, k); ``M`` (k, in, ...) with W's trailing sizes; ``a`` a scalar tensor;
+    ``mask`` as M, ones and zeros: which of M's entries exist. M is zero elsewhere, and its gradient is made so.
+    A part that requires a gradient learns: ``F`` receives W's gradient ∇W, ``M`` receives Lᵀ ∇W.
+    """
+
+    F: Tensor | None = None
+    L: Tensor | None = None
+    M: Tensor | None = None
+    E: Tensor | None = None
+    a: Tensor | None = None
+    mask: Tensor | None = None
+
+    def form(self) -> Tensor | None:
+        """F_eff as one tensor of W's shape; None for a path without parts."""
+        total = self.F
+        if self.L is not None and self.M is not None:
+            learns = self.mask is not None and torch.is_grad_enabled()  # then the chain rule has to meet the mask
+            M = self.M * self.mask if learns else self.M
+            product = (self.L @ M.flatten(1)).view(self.L.shape[0], *M.shape[1:])
+            total = product if total is None else total + product
+        if self.E is not None and self.a is not None:
+            total = self.a * self.E if total is None else torch.addcmul(total, self.a, self.E)
+        return total
+
+
+class Feedback(nn.Module):
+    """The feedback state of one layer, in ``layer.feedback``. Made once, beside its weight W.
+
+    Whatever it holds is a parameter (it learns) or a buffer (it does not), so ``state_dict``, ``deepcopy``, ``pickle``
+    and ``.to()`` carry all of it. A rule of your own needs :meth:`path`; the rest has defaults.
+    """
+
+    sgd_only: ClassVar[bool] = False
+    """Right only under plain SGD with W and ``self.a`` in one parameter group; checked at an optimiser's first step."""
+    direct: ClassVar[bool] = False
+    """The output error arrives through ``self.D`` (direct feedback alignment); there is no feedback weight."""
+
+    def path(self, weight: Tensor) -> Path:
+        """The feedback weight beside ``weight`` (W), in parts. Called in every training forward pass."""
+        raise ConfigError(f"{type(self).__name__} has no feedback weight: define path(self, weight)")
+
+    def path_unsent(self, weight: Tensor) -> Path:
+        """The same where no error is sent back (the network's first layer): a form may leave out what is not used."""
+        return self.path(weight)
+
+    def new_batch(self) -> None:
+        """Called before every forward in training mode, for a rule that draws its feedback again for every batch."""
+
+
+class Look(NamedTuple):
+    """How figures show a rule. ``size`` evens out the areas of the markers."""
+
+    label: str
+    colour: str
+    marker: str
+    size: float = 1.0
+
+
+_classes: list[type[Rule]] = []  # in the order of definition, which is that of every legend and table
+
+
+@dataclass_transform(frozen_default=True)
+@dataclass(frozen=True)
+class Rule:
+    """Base of the rules: subclass it, annotate its knobs, define :meth:`make`.
+
+    Class attributes, all optional: ``name``, by which the command line and result tables know it (default: the class's
+    name in lower case); ``look``, a :class:`Look` for figures (default: the name, and the next colour of a cycle);
+    ``equation``, the feedback weight in a few symbols; ``aligns_by_decay``: weight decay is what turns F towards W, so
+    experiments begin with their strong decay; ``records``: layers keep ``layer.h`` and ``layer.delta`` of every step.
+    """
+
+    name: ClassVar[str] = "rule"
+    look: ClassVar[Look | None] = None
+    equation: ClassVar[str] = ""
+    aligns_by_decay: ClassVar[bool] = False
+    records: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        dataclass(frozen=True)(cls)
+        del cls.__setattr__, cls.__delattr__  # Rule's own do it, and a second @dataclass(frozen=True) is then no error
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__.lower()
+        same = (cls.__module__, cls.__qualname__)  # a notebook's cell run again defines the class again
+        _classes[:] = [c for c in _classes if (c.__module__, c.__qualname__) != same]
+        taken = next((c for c in _classes if _spelt(c.name) == _spelt(cls.name)), None)
+        if taken is not None:
+            raise ConfigError(
+                f"the name {cls.name!r} is {taken.__module__}.{taken.__qualname__}'s already: give {cls.__name__} "
+                f'another, name = "..."'
+            )
+        _classes.append(cls)
+
+    def make(self, layer: nn.Module) -> Feedback | None:
+        """Draws the feedback for ``layer`` beside its present ``layer.weight``; None: the layer learns by backprop."""
+        raise ConfigError(f"{type(self).__name__} is not a complete rule: define make(self, layer)")
+
+    def limit(self, out: float = float("inf")) -> float | None:
+        """Where theory lets the path angle of a layer of ``out`` neurons end, in degrees; None: it does not say."""
+        return None
+
+    def mid(self, out: int) -> int | None:
+        """Mid neurons of the feedback path of a layer of ``out`` neurons; None where the path has none."""
+        return None
+
+    def under(self, optimizer: type[torch.optim.Optimizer], first: bool = False) -> Rule:
+        """The same rule in the cheapest form that is exact under ``optimizer``; itself where there is one form only.
+
+        ``first``: for a layer that sends no error back.
+        """
+        return self
+
+    def for_network(self, outputs: int) -> Rule:
+        """The same rule, told the size of the network's output; itself where that does not matter."""
+        return self
+
+    # Hooks of a training run (pe.Trainer): ``run`` has net, optimizer, data, seed, recipe, epoch, step.
+
+    def before_training(self, run: Any) -> None:
+        """Once, before the first epoch."""
+
+    def before_epoch(self, run: Any) -> None:
+        """Before every epoch."""
+
+    def before_step(self, run: Any) -> None:
+        """Before the forward pass of every step."""
+
+    def after_step(self, run: Any) -> None:
+        """After the optimiser's step."""
+
+    @classmethod
+    def knobs(cls) -> dict[str, dataclasses.Field]:
+        """The knobs that change what is learned, by name: not how it is computed (``form``), nor what is found out."""
+        return {f.name: f for f in dataclasses.fields(cls) if not f.metadata.get("hidden")}
+
+    @property
+    def label(self) -> str:
+        """The name, followed by every knob that differs from its default.
+
+        >>> rule("pfa", ratio=20).label
+        'pfa ratio=20'
+        """
+        changed = [f"{k}={getattr(self, k)}" for k, f in self.knobs().items() if getattr(self, k) != f.default]
+        return " ".join([self.name, *changed])
+
+
+def _frozen(self: Rule, name: str, value: Any = None) -> NoReturn:
+    raise dataclasses.FrozenInstanceError(f"a rule does not change: use dataclasses.replace(rule, {name}=...)")
+
+
+Rule.__setattr__ = Rule.__delattr__ = _frozen  # type: ignore[method-assign,assignment]
+
+
+def hidden(default: Any) -> Any:
+    """A dataclass field that is no knob: it does not change what is learned."""
+    return dataclasses.field(default=default, metadata={"hidden": True})
+
+
+def rules() -> dict[str, type[Rule]]:
+    """Every rule that is known, by name, in the order of legends and tables.
+
+    >>> list(rules())
+    ['bp', 'fa', 'dfa', 'sf', 'kp', 'pfa', 'pfa-o']
+    """
+    return {cls.name: cls for cls in _classes}
+
+
+def rule(name: Rule | str, **knobs: Any) -> Rule:
+    """The rule of that name with the given knobs; a rule is itself.
+
+    ``name``: as in :func:`rules`, in any spelling ('PFA-o', 'pfao'), or 'module:Class' for a rule of your own.
+
+    >>> rule("pfa", ratio=20)
+    PFA(ratio=20, density=1.0, form='auto')
+    """
+    if isinstance(name, Rule):
+        return dataclasses.replace(name, **_known(type(name), knobs)) if knobs else name
+    if isinstance(name, type) and issubclass(name, Rule):
+        raise ConfigError(f"rule {name.__name__} is a class: write {name.__name__}(), with its knobs in the brackets")
+    text = str(name)
+    cls = _imported(text) if ":" in text else {_spelt(k): c for k, c in rules().items()}.get(_spelt(text))
+    if cls is None:
+        raise unknown("rule", name, rules())
+    return cls(**_known(cls, knobs))
+
+
+def forget(cls: type[Rule]) -> None:
+    """Takes a rule out of the registry."""
+    _classes.remove(cls)
+
+
+def rules_in(net: nn.Module) -> Iterator[Rule]:
+    """Every rule that a layer of ``net`` has, once."""
+    return iter(dict.fromkeys(m.rule for m in net.modules() if isinstance(getattr(m, "rule", None), Rule)))
+
+
+def _known(cls: type[Rule], knobs: dict[str, Any]) -> dict[str, Any]:
+    known = [f.name for f in dataclasses.fields(cls)]
+    for knob in knobs:
+        if knob not in known:
+            raise unknown(f"knob of {cls.name}", knob, known or ["(it has none)"])
+    return knobs
+
+
+def _spelt(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")  # PFA-o, pfa_o and PFAo are all understood
+
+
+def _imported(text: str) -> type[Rule]:
+    """The class that 'module:Class' names."""
+    module, _, name = text.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a rule in the present folder, as `python -m` would find it
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"rule {text!r} cannot be imported ({error}): give it as module:Class") from error
+    if not (isinstance(found, type) and issubclass(found, Rule)):
+        raise ConfigError(f"rule {text!r} is not a subclass of pfa_edu.Rule")
+    return found

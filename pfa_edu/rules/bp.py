@@ -1,0 +1,23 @@
+"""BP: backpropagation, the reference that every other rule is compared with."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from .base import Look, Rule
+
+
+class BP(Rule):
+    """Backpropagation: F = W, which asks every pair of neurons for symmetric synapses."""
+
+    name: ClassVar[str] = "bp"
+    look: ClassVar[Look] = Look("BP", "#000000", "o")
+    equation: ClassVar[str] = "F = W"
+
+    def make(self, layer: nn.Module) -> None:
+        return None
+
+    def limit(self, out: float = float("inf")) -> float:
+        return 0.0

@@ -1,0 +1,58 @@
+"""DFA: direct feedback alignment."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from .._settings import whole
+from ..errors import ConfigError
+from .base import Feedback, Look, Rule, hidden
+from .draw import check_density, mask, masked, xavier
+
+
+class DFA(Rule):
+    """Direct feedback alignment (Nøkland 2016): the output error reaches every layer through its own fixed D.
+
+    ``outputs``: the size of the network's output (number of classes). ``convert()`` finds it itself.
+    """
+
+    name: ClassVar[str] = "dfa"
+    look: ClassVar[Look] = Look("DFA", "#56B4E9", "s")
+    equation: ClassVar[str] = "D, output error to all"
+    outputs: int | None = hidden(None)
+    density: float = 1.0
+
+    def __post_init__(self):
+        if self.outputs is not None:
+            outputs = whole("DFA's outputs", self.outputs, low=1, what="the size of the network's output")
+            object.__setattr__(self, "outputs", outputs)
+        object.__setattr__(self, "density", check_density(self.density))
+
+    def for_network(self, outputs: int) -> DFA:
+        return self if self.outputs is not None else dataclasses.replace(self, outputs=outputs)
+
+    def make(self, layer: nn.Module) -> Feedback:
+        if self.outputs is None:
+            raise ConfigError(
+                "DFA must know the size of the network's output: say DFA(outputs=10), or use convert(model, DFA()), "
+                "which finds it"
+            )
+        fan_in = layer.weight.shape[1] * getattr(layer, "groups", 1)
+        return Direct(layer.weight, fan_in, self.outputs, self.density)
+
+
+class Direct(Feedback):
+    """``D`` (classes, in, ...) carries the output error to the layer's input; there is no F."""
+
+    direct: ClassVar[bool] = True
+
+    def __init__(self, weight: Tensor, fan_in: int, classes: int, density: float = 1.0):
+        super().__init__()
+        shape = (classes, fan_in, *weight.shape[2:])
+        D = xavier(shape, weight).to(weight.dtype)
+        exists = mask(shape, density, weight)
+        self.register_buffer("D", masked(D, exists))
+        self.register_buffer("mask", exists)

@@ -1,0 +1,39 @@
+"""FA: feedback alignment."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from .base import Feedback, Look, Path, Rule
+from .draw import check_density, mask, masked, xavier
+
+
+class FA(Rule):
+    """Feedback alignment (Lillicrap et al. 2016): F random and fixed."""
+
+    name: ClassVar[str] = "fa"
+    look: ClassVar[Look] = Look("FA", "#E69F00", "v")
+    equation: ClassVar[str] = "F random, fixed"
+    density: float = 1.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "density", check_density(self.density))
+
+    def make(self, layer: nn.Module) -> Feedback:
+        return Fixed(layer.weight, self.density)
+
+
+class Fixed(Feedback):
+    """``F`` (W's shape) random and fixed."""
+
+    def __init__(self, weight: Tensor, density: float = 1.0):
+        super().__init__()
+        F = xavier(tuple(weight.shape), weight).to(weight.dtype)
+        exists = mask(tuple(weight.shape), density, weight)
+        self.register_buffer("F", masked(F, exists))
+        self.register_buffer("mask", exists)
+
+    def path(self, weight: Tensor) -> Path:
+        return Path(F=self.F)

@@ -1,0 +1,39 @@
+"""KP: Kolen-Pollack learning."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from .base import Feedback, Look, Path, Rule
+from .draw import xavier
+
+
+class KP(Rule):
+    """Kolen-Pollack (Kolen & Pollack 1994; Akrout et al. 2019): F is its own weight and receives W's gradient.
+
+    F − W does not change by learning: only weight decay makes it fade, see :class:`PFA`.
+    """
+
+    name: ClassVar[str] = "kp"
+    look: ClassVar[Look] = Look("KP", "#CC79A7", "X", 1.2)
+    equation: ClassVar[str] = "F learns as W does"
+    aligns_by_decay: ClassVar[bool] = True
+
+    def make(self, layer: nn.Module) -> Feedback:
+        return KolenPollack(layer.weight)
+
+    def limit(self, out: float = float("inf")) -> float:
+        return 0.0
+
+
+class KolenPollack(Feedback):
+    """``F`` (W's shape) is a parameter of its own that receives W's gradient."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.F = nn.Parameter(xavier(tuple(weight.shape), weight).to(weight.dtype))
+
+    def path(self, weight: Tensor) -> Path:
+        return Path(F=self.F)

@@ -1,0 +1,118 @@
+"""PFA and PFA-o: product feedback alignment (Li Ji-An & Benna, arXiv 2405.20594). The forms are in product.py."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .._settings import choice, real
+from ..errors import ConfigError
+from .base import Feedback, Look, Rule, hidden
+from .draw import check_density
+from .product import ClosedProduct, DeferredProduct, Product
+from .theory import alignment_limit
+
+MOST_RATIO = 10_000  # where the limit angle is half a degree; beyond it drawing B and R takes hours
+
+
+class PFA(Rule):
+    """Product feedback alignment (Li Ji-An & Benna, arXiv 2405.20594): F = B R through ``ratio``·out mid neurons.
+
+    **Weight decay aligns it.** Training moves F and (B Bᵀ) W alike; the random start between them fades by weight
+    decay alone, as a_t. With a usual decay of 1e-4 that takes many thousands of steps, so the paper begins with a
+    strong one for an epoch. ``pe.steps_to_fade(0.03, lr, momentum, strong_decay)`` says how many steps such a phase
+    needs; ``pe.path_alignment(net)`` says how far it has come, ``pe.alignment_limit(ratio)`` where it ends.
+
+    ``form`` says how F is computed, not what is learned. ``'explicit'`` holds B and R and is right for every optimiser.
+    ``'closed'`` holds G, E, a: the same F at a cost free of the ratio, but only under SGD (any momentum, Nesterov, any
+    schedule) with W and a under the same settings, gradients untouched between backward and step, and no mask. A wrong
+    optimiser is an error at its first step. Element-wise gradient clipping cannot be seen and would make it wrong: use
+    the explicit form there. ``'deferred'`` holds B and, for the rest, asks what the closed form asks, but allows
+    masks: R is worked out from W when it is needed. It is free in a layer that sends no error back, the first one, and
+    dear elsewhere. ``'auto'``: explicit in a layer or a network of your own, and in an experiment, which knows its
+    optimiser, the cheapest form that is exact.
+    """
+
+    name: ClassVar[str] = "pfa"
+    look: ClassVar[Look] = Look("PFA", "#D55E00", "D")
+    equation: ClassVar[str] = "F = B R, via mid neurons"
+    aligns_by_decay: ClassVar[bool] = True
+    orthogonal: ClassVar[bool] = False
+    ratio: float = 10
+    density: float = 1.0
+    form: str = hidden("auto")
+
+    def __post_init__(self):
+        what = "mid neurons per output neuron"
+        object.__setattr__(self, "ratio", real("ratio", self.ratio, high=MOST_RATIO, above=0, what=what))
+        object.__setattr__(self, "density", check_density(self.density))
+        choice("form of PFA", self.form, ["auto", "explicit", "closed", "deferred"])
+        if self.form == "closed" and self.density != 1:
+            raise ConfigError(
+                f"PFA's closed form does not hold for masked feedback (density {self.density}): use form='explicit'"
+            )
+
+    def mid(self, out: int) -> int:
+        """Mid neurons for ``out`` output neurons; an error if the ratio does not give a whole number."""
+        mid = self.ratio * out
+        if abs(mid - round(mid)) > 1e-6 or round(mid) < 1:
+            near = max(1, round(mid)) / out
+            raise ConfigError(
+                f"ratio {self.ratio} gives {mid:g} mid neurons for a layer of {out} outputs, and half a neuron does "
+                f"not exist: {near:g} would give {max(1, round(mid))}"
+            )
+        return round(mid)
+
+    def limit(self, out: float = float("inf")) -> float:
+        return alignment_limit(self.ratio, self.density, out)
+
+    def under(self, optimizer: type[torch.optim.Optimizer], first: bool = False) -> PFA:
+        if self.form != "auto":
+            return self
+        if optimizer is not torch.optim.SGD:
+            return dataclasses.replace(self, form="explicit")
+        masked = "deferred" if first else "explicit"
+        return dataclasses.replace(self, form="closed" if self.density == 1 else masked)
+
+    def make(self, layer: nn.Module) -> Feedback:
+        mid = self.mid(layer.weight.shape[0])
+        if self.form == "closed":
+            return ClosedProduct(layer.weight, mid, self.orthogonal)
+        product = DeferredProduct if self.form == "deferred" else Product
+        return product(layer.weight, mid, self.orthogonal, self.density)
+
+
+class PFAo(Rule):
+    """PFA-o: PFA with mid = out and B a random orthogonal matrix: G = B Bᵀ = I, and the path angle can reach 0.
+
+    Like :class:`PFA` it aligns by weight decay, and ``form`` means the same.
+    """
+
+    name: ClassVar[str] = "pfa-o"
+    look: ClassVar[Look] = Look("PFA-o", "#0072B2", "^")
+    equation: ClassVar[str] = "F = B R, B orthogonal"
+    aligns_by_decay: ClassVar[bool] = True
+    form: str = hidden("auto")
+
+    def __post_init__(self):
+        choice("form of PFA-o", self.form, ["auto", "explicit", "closed"])
+
+    def mid(self, out: int) -> int:
+        return out
+
+    def limit(self, out: float = float("inf")) -> float:
+        return 0.0
+
+    def under(self, optimizer: type[torch.optim.Optimizer], first: bool = False) -> PFAo:
+        if self.form != "auto":
+            return self
+        return dataclasses.replace(self, form="closed" if optimizer is torch.optim.SGD else "explicit")
+
+    def make(self, layer: nn.Module) -> Feedback:
+        weight: Tensor = layer.weight
+        if self.form == "closed":
+            return ClosedProduct(weight, weight.shape[0], orthogonal=True)
+        return Product(weight, weight.shape[0], orthogonal=True, density=1.0)

@@ -1,0 +1,160 @@
+"""The feedback of PFA in its three forms: explicit (B and R), closed (G, E, a), deferred (R worked out from W)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import MemoryLimitError
+from .base import Feedback, Path
+from .draw import mask, masked, xavier
+
+_PIECE = 2**22  # numbers of B or R drawn at a time where neither is kept: 16 MiB
+
+
+def draw_product(weight: Tensor, mid: int, orthogonal: bool, density: float) -> tuple[Tensor, Tensor]:
+    """PFA's B (out, mid) and R (mid, in, ...) at the start: E[B Bᵀ] = I, or B Bᵀ = I exactly for PFA-o."""
+    _check_memory(weight, mid)
+    return next(_pieces(weight, mid, orthogonal, density, mid))
+
+
+def _pieces(weight: Tensor, mid: int, orthogonal: bool, density: float, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """B (out, n) and R (n, in, ...) for at most ``most`` mid neurons at a time, all of them together ``mid``."""
+    out = weight.shape[0]
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    if orthogonal:
+        B = nn.init.orthogonal_(torch.empty(out, mid, dtype=dtype, device=weight.device))
+        yield B, xavier((mid, *weight.shape[1:]), weight)
+        return
+    # E[B Bᵀ] = I needs B's variance to be 1/(mid·density); R is Xavier-uniform over its whole shape
+    B_bound = math.sqrt((1 + out / mid) / (2 * density)) * math.sqrt(6 / (out + mid))
+    area = math.prod(weight.shape[2:])
+    R_bound = math.sqrt(6 / (area * (weight.shape[1] + mid)))
+    for start in range(0, mid, most):
+        n = min(most, mid - start)
+        B = torch.empty(out, n, dtype=dtype, device=weight.device).uniform_(-B_bound, B_bound)
+        R = torch.empty(n, *weight.shape[1:], dtype=dtype, device=weight.device).uniform_(-R_bound, R_bound)
+        yield B, R
+
+
+def _check_memory(weight: Tensor, mid: int) -> None:
+    """MemoryLimitError before anything is allocated: R, its gradient and its momentum, beside what the machine has."""
+    wanted = 4 * (3 * mid * weight[0].numel() + mid * weight.shape[0])
+    if weight.device.type == "cuda":
+        there = torch.cuda.get_device_properties(weight.device).total_memory
+    elif weight.device.type == "cpu":
+        there = _physical_memory()
+    else:
+        return  # meta tensors, or a device that does not say
+    if wanted > there:
+        raise MemoryLimitError(
+            f"{mid} mid neurons for a weight of shape {tuple(weight.shape)} need {wanted / 2**30:.0f} GiB in training, "
+            f"and there are {there / 2**30:.0f}: choose a smaller ratio, or form='closed', which keeps none of them"
+        )
+
+
+def _physical_memory() -> float:
+    import os
+
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not every system says
+        return math.inf
+
+
+class Product(Feedback):
+    """PFA, explicit form: F = B R, with ``B`` (out, mid) fixed and ``R`` (mid, in, ...) plastic.
+
+    R's gradient Bᵀ ∇W comes from the chain rule through the product, so this form is right for every optimiser.
+    Masks, where the path is sparse: ``B_mask``, ``R_mask``. R is masked once, here, and stays so because its gradient
+    is: an optimiser moves nothing that has neither a value, nor a gradient, nor momentum.
+    """
+
+    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0):
+        super().__init__()
+        B, R = (t.to(weight.dtype) for t in draw_product(weight, mid, orthogonal, density))
+        B_mask, R_mask = mask(tuple(B.shape), density, weight), mask(tuple(R.shape), density, weight)
+        self.register_buffer("B", masked(B, B_mask))
+        self.R = nn.Parameter(masked(R, R_mask))
+        self.register_buffer("B_mask", B_mask)
+        self.register_buffer("R_mask", R_mask)
+
+    def path(self, weight: Tensor) -> Path:
+        return Path(L=self.B, M=self.R, mask=self.R_mask)
+
+
+class DeferredProduct(Feedback):
+    """PFA under SGD, deferred form: R is not stepped; where it is asked for, it is worked out from the weight.
+
+    The law behind the closed form holds synapse by synapse, so it holds under a mask too:
+    R = a R₀ + mask ∘ Bᵀ (W − a W₀) = mask ∘ Bᵀ W + a ``start``, with ``start`` = R₀ − mask ∘ Bᵀ W₀ (mid, in, ...) and
+    the scalar parameter ``a`` of :class:`ClosedProduct`. A layer that sends no error back, as the first of a network,
+    needs R only when somebody looks: there a step costs nothing. In any other layer every step forms mid × out × in
+    products, and the explicit form is cheaper.
+    """
+
+    sgd_only: ClassVar[bool] = True
+
+    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0):
+        super().__init__()
+        drawn = Product(weight, mid, orthogonal, density)
+        self.register_buffer("B", drawn.B)
+        self.register_buffer("B_mask", drawn.B_mask)
+        self.register_buffer("R_mask", drawn.R_mask)
+        self.register_buffer("start", drawn.R.detach() - self._aligned(weight))
+        self.a = nn.Parameter(torch.ones((), dtype=weight.dtype, device=weight.device))
+
+    @torch.no_grad()
+    def _aligned(self, weight: Tensor) -> Tensor:
+        """mask ∘ Bᵀ W, (mid, in, ...): where R is once the start has faded."""
+        R = (self.B.t() @ weight.flatten(1)).view(-1, *weight.shape[1:])
+        return R if self.R_mask is None else R.mul_(self.R_mask)
+
+    def path(self, weight: Tensor) -> Path:
+        with torch.no_grad():
+            R = torch.addcmul(self._aligned(weight), self.a, self.start)
+        return Path(L=self.B, M=R, a=self.a)
+
+    def path_unsent(self, weight: Tensor) -> Path:
+        """``a`` alone, which still has to meet the optimiser."""
+        return Path(a=self.a)
+
+
+class ClosedProduct(Feedback):
+    """PFA, closed form: F = G W + a E, exactly the explicit form's F under SGD, at a cost free of mid.
+
+    ``G`` = B Bᵀ (out, out), ``E`` = B R₀ − G W₀ (W's shape), ``a`` a scalar parameter that starts at 1 and always
+    receives a zero gradient: what the optimiser's weight decay makes of it is how much of the initial mismatch is left.
+    B and R₀ are sums over mid neurons in both, so they are drawn a piece at a time and forgotten.
+    """
+
+    sgd_only: ClassVar[bool] = True
+
+    def __init__(self, weight: Tensor, mid: int, orthogonal: bool):
+        super().__init__()
+        out = weight.shape[0]
+        most = mid if orthogonal else max(1, _PIECE // max(out, weight[0].numel()))
+        G = E = None
+        with torch.no_grad():
+            for B, R in _pieces(weight, mid, orthogonal, 1.0, most):
+                BR = B @ R.flatten(1)  # (out, in·area)
+                E = BR if E is None else E.add_(BR)
+                if not orthogonal:
+                    G = B @ B.t() if G is None else G.addmm_(B, B.t())
+            if G is None:
+                G = torch.eye(out, dtype=E.dtype, device=E.device)
+            E = (E - G @ weight.to(E.dtype).flatten(1)).view(weight.shape)
+        self.orthogonal = orthogonal
+        self.register_buffer("G", G.to(weight.dtype))
+        self.register_buffer("E", E.to(weight.dtype))
+        self.a = nn.Parameter(torch.ones((), dtype=weight.dtype, device=weight.device))
+
+    def path(self, weight: Tensor) -> Path:
+        W = weight.detach()
+        if self.orthogonal:  # G is the identity: multiplying by it would be waste
+            return Path(F=W, E=self.E, a=self.a)
+        return Path(L=self.G, M=W, E=self.E, a=self.a)

@@ -1,0 +1,60 @@
+"""SF: sign symmetry."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .._settings import choice
+from .base import Feedback, Look, Path, Rule
+from .draw import check_density, mask, masked, xavier, xavier_scale
+
+
+class SF(Rule):
+    """Sign symmetry (Liao et al. 2016; Xiao et al. 2019): F shares W's signs.
+
+    ``kind``: 'uniform' (uSF: one magnitude, the paper's SF), 'fixed' (frSF: random magnitudes, drawn once),
+    'batch' (brSF: random magnitudes, drawn again for every batch).
+    """
+
+    name: ClassVar[str] = "sf"
+    look: ClassVar[Look] = Look("SF", "#009E73", "*", 1.6)
+    equation: ClassVar[str] = "F = s·sign(W)"
+    kind: str = "uniform"
+    density: float = 1.0
+
+    def __post_init__(self):
+        choice("kind of sign symmetry", self.kind, ["uniform", "fixed", "batch"])
+        object.__setattr__(self, "density", check_density(self.density))
+
+    def make(self, layer: nn.Module) -> Feedback:
+        return SignSymmetric(layer.weight, self.kind, self.density)
+
+
+class SignSymmetric(Feedback):
+    """``F`` has W's signs and a magnitude by ``kind``.
+
+    uniform: s = sqrt(2/(fan_in+fan_out)); fixed: ``M`` = abs(Xavier), drawn once; batch: ``M`` drawn again, in place,
+    in every training forward pass.
+    """
+
+    def __init__(self, weight: Tensor, kind: str = "uniform", density: float = 1.0):
+        super().__init__()
+        self.kind = kind
+        self.scale = xavier_scale(weight)
+        M = None if kind == "uniform" else xavier(tuple(weight.shape), weight).abs().to(weight.dtype)
+        self.register_buffer("M", M)
+        self.register_buffer("mask", mask(tuple(weight.shape), density, weight))
+
+    def path(self, weight: Tensor) -> Path:
+        magnitude = self.scale if self.M is None else self.M
+        return Path(F=masked(weight.detach().sign() * magnitude, self.mask))
+
+    def new_batch(self) -> None:
+        """brSF's new magnitude: Xavier-uniform's absolute value is uniform on [0, sqrt(3)·s)."""
+        if self.kind == "batch":
+            with torch.no_grad():
+                self.M.uniform_(0, math.sqrt(3) * self.scale)

@@ -1,0 +1,55 @@
+"""What a run or a sweep ended with, as text for a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+
+from ..rules import rules
+
+_NUMBER = "{:.4g}".format
+
+
+def of_run(frame: pd.DataFrame) -> str:
+    """The last epoch of one run: the whole network's metrics in one row, then a row for each layer.
+
+    >>> rows = [("network", "test_accuracy", 97.5), ("fc1", "path_alignment", 17.5), ("fc2", "path_alignment", 18.25)]
+    >>> print(of_run(pd.DataFrame([("pfa", 0, 3, *row) for row in rows],
+    ...                           columns=["rule", "seed", "epoch", "layer", "metric", "value"])))
+    after epoch 3  test_accuracy
+    network                 97.5
+    <BLANKLINE>
+         path_alignment
+    fc1            17.5
+    fc2           18.25
+    """
+    epoch = frame["epoch"].max()
+    last = frame[frame["epoch"] == epoch].drop_duplicates(["layer", "metric"], keep="last")
+    wide = last.pivot(index="layer", columns="metric", values="value")
+    wide = wide.reindex(index=last["layer"].unique(), columns=last["metric"].unique())
+    whole = _text(wide[wide.index == "network"].rename_axis(columns=f"after epoch {epoch:g}"))
+    layers = wide[wide.index != "network"]
+    return f"{whole}\n\n{_text(layers.rename_axis(columns=None))}" if len(layers) else whole
+
+
+def of_sweep(frame: pd.DataFrame) -> str:
+    """Accuracy after the last epoch for every configuration of a sweep: mean, std and number of its seeds.
+
+    Settings that are the same everywhere are left out.
+    """
+    metric = "validation_accuracy" if (frame["metric"] == "validation_accuracy").any() else "test_accuracy"
+    knobs = {knob.name for rule in rules().values() for knob in dataclasses.fields(rule)}  # the rule's label has them
+    config = [name for name in frame.columns[: frame.columns.get_loc("rule") + 1] if name not in knobs]
+    config = [name for name in config if frame[name].nunique(dropna=False) > 1 or name == "rule"]
+    rows = frame[(frame["metric"] == metric) & frame["value"].notna()]
+    runs = [*config, "seed"]
+    rows = rows[rows["epoch"] == rows.groupby(runs, dropna=False)["epoch"].transform("max")]
+    table = rows.groupby(config, dropna=False, sort=False)["value"].agg(["mean", "std", "count"]).round(2).reset_index()
+    return table.rename(columns={"mean": f"{metric}, mean", "count": "seeds"}).to_string(
+        index=False, float_format=_NUMBER, na_rep="–"
+    )
+
+
+def _text(wide: pd.DataFrame) -> str:
+    return wide.dropna(axis=1, how="all").rename_axis(index=None).to_string(float_format=_NUMBER, na_rep="–")
