@@ -7,6 +7,7 @@
 """
 
 from . import data
+from ._files import write_csv
 from .errors import (
     CheckpointError,
     ConfigError,
@@ -43,12 +44,17 @@ from .rules import (
     rules,
     steps_to_fade,
 )
-from .runs.experiments import Experiment, experiment, preset, write_csv
+from .runs.experiments import Experiment
 from .runs.grid import run_grid
+from .runs.presets import experiment, preset
 from .runs.sweeps import results as sweep_results
 from .runs.sweeps import sweep
+from .train.callbacks import Callback
 from .train.execution import Execution
-from .train.trainer import Recipe, Trainer
+from .train.optimizer import Optimizer
+from .train.recipe import Recipe
+from .train.step import train_step
+from .train.trainer import Trainer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -58,6 +64,7 @@ __all__ = [
     "KP",
     "PFA",
     "SF",
+    "Callback",
     "CheckpointError",
     "ConfigError",
     "Conv2d",
@@ -72,6 +79,7 @@ __all__ = [
     "Linear",
     "Look",
     "MemoryLimitError",
+    "Optimizer",
     "OutputError",
     "PFAo",
     "ParallelError",
@@ -106,5 +114,6 @@ __all__ = [
     "steps_to_fade",
     "sweep",
     "sweep_results",
+    "train_step",
     "write_csv",
 ]

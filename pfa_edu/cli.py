@@ -6,18 +6,21 @@ Exit codes: 0 done, 1 an error that is explained, 2 wrong use, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from . import __version__, data
 from .errors import ConfigError, LessonError, PfaEduError, unknown
 from .rules import rule, rules
-from .runs import experiments, report, store
+from .runs import presets, report, store
 from .runs.backends import BACKENDS
 from .runs.sweeps import plan, read_toml, sweep
 from .train import execution as stepping
 from .train import ranks as parallel
+from .train.recipe import FIELDS as RECIPE
 
 EXAMPLES = {
     "run": """
@@ -46,8 +49,12 @@ FIGURES = {"mnist": "mnist", "cifar10": "cifar10", "sparse": "sparse", "relative
 
 def main(argv: list[str] | None = None) -> int:
     parser = _parser()
-    args = parser.parse_args(argv)
+    args, rest = parser.parse_known_args(argv)
     try:
+        if args.command is _run:
+            args.knobs = _knobs(args.rule, rest)
+        elif rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
         if parallel.launched() and args.command is not _run:
             raise ConfigError("torchrun is for 'run' alone: several processes train one network together")
         return args.command(args)
@@ -71,17 +78,18 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     run = add("run", "train one rule with one seed")
-    run.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
-    run.add_argument("--rule", required=True, help=f"one of {', '.join(rules())}")
-    run.add_argument("--ratio", type=float, help="PFA: mid neurons per output neuron (default 10)")
-    run.add_argument("--density", type=float, help="fraction of feedback synapses that exist (default 1)")
-    run.add_argument("--kind", help="SF: uniform, fixed or batch")
+    run.add_argument("experiment", help=f"{', '.join(presets.EXPERIMENTS)}, or module:function of your own")
+    run.add_argument(
+        "--rule", required=True, help=f"{', '.join(rules())}, or module:Class; its knobs are flags: {_knobs_help()}"
+    )
     run.add_argument("--seed", type=int, default=0, help="of first weights, feedback and batches (default 0)")
-    run.add_argument("--scale", default="classroom", help=_SCALES)
+    run.add_argument("--scale", help=_SCALES)
     run.add_argument("--dataset", help=", ".join(data.NAMES))
     run.add_argument("--data-root", metavar="DIR", help="where the data is; imagenet: a folder with train/ and val/")
     run.add_argument("--workers", type=int, help="imagenet: processes that read pictures (default: one a core, to 8)")
-    run.add_argument("--epochs", type=int, help="another number than the scale's; its schedules stay as they are")
+    for name in RECIPE:
+        run.add_argument(_flag(name), type=_value, metavar="VALUE", help="the recipe's, in place of the scale's")
+    run.add_argument("--optimizer", help="SGD (default), another of torch.optim, or module:Class")
     _execution(run)
     run.add_argument("--out", default="runs", help="folder of runs: OUT/EXPERIMENT-SCALE/RULE-SEED (default: runs)")
     run.set_defaults(command=_run)
@@ -133,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_SCALES = "smoke (seconds), classroom (minutes), paper (the paper's settings, hours on a CPU); default classroom"
+_SCALES = "smoke (seconds), classroom (minutes; the default), evening (cifar10: hours), paper (the paper's settings)"
 
 
 def _examples(*names: str) -> str:
@@ -146,16 +154,38 @@ def _execution(command: argparse.ArgumentParser) -> None:
     command.add_argument("--precision", choices=stepping.PRECISIONS, help="default float32")
 
 
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _value(text: str) -> Any:
+    """What a flag says, as Python would: a number, a list of them (2,3), true or false, else the text itself."""
+    if "," in text:
+        return [_value(part) for part in text.split(",") if part]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+def _knobs_help() -> str:
+    return "; ".join(f"{n} {' '.join(map(_flag, c.knobs()))}" for n, c in rules().items() if c.knobs())
+
+
+def _knobs(name: str, rest: list[str]) -> dict[str, Any]:
+    """The knobs of the rule among the arguments that the command itself does not know."""
+    parser = argparse.ArgumentParser(f"pfa-edu run --rule {name}", add_help=False, allow_abbrev=False)
+    for knob in type(rule(name)).knobs():
+        parser.add_argument(_flag(knob), type=_value, default=argparse.SUPPRESS)
+    return vars(parser.parse_args(rest))
+
+
 def _run(args: argparse.Namespace) -> int:
-    knobs = {k: getattr(args, k) for k in ("ratio", "density", "kind") if getattr(args, k) is not None}
-    changes = {} if args.epochs is None else {"epochs": args.epochs}
-    if args.experiment in FIGURES and args.experiment not in experiments.EXPERIMENTS:
+    if args.experiment in FIGURES and args.experiment not in presets.EXPERIMENTS:
         raise ConfigError(f"{args.experiment} is a figure of many runs: pfa-edu reproduce {args.experiment}")
-    e = experiments.experiment(
-        args.experiment, rule(args.rule, **knobs), args.seed, args.scale,
-        dataset=args.dataset, out=args.out, device=args.device, engine=args.engine, precision=args.precision,
-        data_root=args.data_root, workers=args.workers, **changes,
-    ).run()  # fmt: skip
+    names = ("dataset", "out", "device", "engine", "precision", "data_root", "workers", "optimizer", *RECIPE)
+    settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    e = presets.experiment(args.experiment, rule(args.rule, **args.knobs), args.seed, args.scale, **settings).run()
     if parallel.rank():  # the first one tells
         return 0
     print(f"\n{report.of_run(e.frame)}\n")
@@ -171,14 +201,14 @@ def _reproduce(args: argparse.Namespace) -> int:
     for name in ("seeds", "jobs"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} {getattr(args, name)}: how many, at least 1")
-    dataset = args.dataset or experiments.preset(FIGURES[args.figure], args.scale).dataset
+    dataset = args.dataset or presets.preset(FIGURES[args.figure], args.scale).dataset
     out = Path(args.out).resolve()
     parameters = {
         "dataset": dataset, "scale": args.scale, "seeds": args.seeds, "out": str(out), "jobs": args.jobs
     }  # fmt: skip
     if args.rules is not None:
         parameters["rules"] = [name.strip() for name in args.rules.split(",") if name.strip()]
-        for name in parameters["rules"] if args.figure in experiments.EXPERIMENTS else ():
+        for name in parameters["rules"] if args.figure in presets.EXPERIMENTS else ():
             rule(name)
     for name in ("ratio", "minutes", "device", "engine", "precision"):
         if getattr(args, name) is not None:
@@ -257,7 +287,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     for title, names in [
-        ("experiments", experiments.EXPERIMENTS), ("figures", FIGURES), ("scales", experiments.SCALES),
+        ("experiments", presets.EXPERIMENTS), ("figures", FIGURES), ("scales", presets.SCALES),
         ("rules", rules()), ("datasets", data.NAMES), ("benches", ("mnist", "cifar10", "imagenet")),
     ]:  # fmt: skip
         print(f"{title:12s} {', '.join(names)}")

@@ -1,8 +1,8 @@
 """Other ways for F and W to find each other, to compare PFA with: weight mirrors, and training on noise beforehand.
 
-Both work on a network of FA layers (``convert(net, FA())``), whose F is a buffer. The mirror moves F towards W, noise
-training moves W towards F. Neither touches the network's gradients, its mode, its batch-norm statistics, or torch's
-random stream.
+Both work on a network of FA layers, whose F is a buffer. The mirror moves F towards W, noise training moves W towards
+F. Neither touches the network's gradients, its mode, its batch-norm statistics, or torch's random stream. As rules,
+:class:`Mirror` and :class:`Noise`, they take part in any experiment, and show what a rule's hooks can do.
 
 Cost is counted in *products*: one batch times one matrix of W's size, for every layer. A training step has three (W h,
 Fᵀ δ, δ hᵀ), under every rule here; a mirror step has two (W h, and the correlation); a step on noise has three.
@@ -11,22 +11,24 @@ Fᵀ δ, δ hᵀ), under every rule here; a mirror step has two (W h, and the co
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
-import joblib
-import pandas as pd
 import torch
 import torch.nn.functional as nnf
 from torch import nn
 
-from .. import data as datasets
-from ..errors import ConfigError, unknown
+from .._settings import real, whole
+from ..errors import ConfigError
 from ..nn.modules import Conv2d, RuleLayer, layers
-from ..rules import BP, FA, KP, PFA, SF, PFAo, Rule
+from ..rules import BP, FA, KP, PFA, SF, Feedback, Look, PFAo, Rule
+from ..rules import rule as rule_by_name
 from ..rules.fa import Fixed
-from ..runs.experiments import COLUMNS, experiment, preset, write_csv
+from ..runs.experiments import Experiment
+from ..runs.presets import mnist
+from ..train.callbacks import Callback
+from ..train.step import train_step
 
 PRODUCTS = {"training": 3, "noise": 3, "mirror": 2}
 
@@ -45,8 +47,8 @@ def mirror_weights(net: nn.Module, steps: int, batch: int = 64, rate: float = 0.
     >>> path_alignment(net)["0"] < 15
     True
     """
-    if steps < 0 or batch < 1 or not 0 < rate <= 1:
-        raise ConfigError(f"mirror_weights needs steps >= 0, batch >= 1, 0 < rate <= 1; got {steps}, {batch}, {rate}")
+    steps, batch = whole("steps", steps, low=0), whole("batch", batch, low=1)
+    rate = real("rate", rate, high=1, above=0)
     found = _fa_layers(net)
     for name, layer in found.items():
         if isinstance(layer, Conv2d):
@@ -75,8 +77,8 @@ def pretrain_on_noise(
     90° after 4,000. With SGD (100-100-10, nine settings of rate, decay and scale) it ended where
     it began. The first layer sends nothing back and has no reason to turn.
     """
-    if steps < 0 or batch < 1 or not lr > 0:
-        raise ConfigError(f"pretrain_on_noise needs steps >= 0, batch >= 1, lr > 0; got {steps}, {batch}, {lr}")
+    steps, batch = whole("steps", steps, low=0), whole("batch", batch, low=1)
+    lr = real("lr", lr, above=0)
     weight = next(iter(_fa_layers(net).values())).weight
     stream = torch.Generator().manual_seed(seed)
     with _no_trace(net):
@@ -84,9 +86,7 @@ def pretrain_on_noise(
         for _ in range(steps):
             x = torch.randn(batch, *shape, generator=stream, dtype=weight.dtype).to(weight.device)  # (batch, *shape)
             y = torch.randint(classes, (batch,), generator=stream).to(weight.device)
-            optimizer.zero_grad()
-            nnf.cross_entropy(net(x), y).backward()
-            optimizer.step()
+            train_step(net, optimizer, nnf.cross_entropy, x, y)
 
 
 def _fa_layers(net: nn.Module) -> dict[str, RuleLayer]:
@@ -119,101 +119,103 @@ def _no_trace(net: nn.Module) -> Iterator[None]:
                 b.copy_(before)
 
 
-@dataclass(frozen=True)
-class Relative:
-    """A way to learn: ``rule``, and what part of the cost goes into ``noise`` beforehand, or to the ``mirror``."""
+class _Prepared(Rule, abstract=True):
+    """FA with ``share`` of the run's cost spent on something else than training."""
 
-    label: str
-    rule: Rule
-    reference: str
-    noise: float = 0.0
-    mirror: float = 0.0
+    share: float = 0.2
+
+    def __post_init__(self):
+        object.__setattr__(self, "share", real("share", self.share, low=0, high=0.9, what="of the cost, not training"))
+
+    def make(self, layer: nn.Module) -> Feedback:
+        return Fixed(layer.weight)
+
+    def spare(self, steps_per_epoch: int) -> float:
+        """Products for each epoch of training that are spent on something else."""
+        return self.share / (1 - self.share) * PRODUCTS["training"] * steps_per_epoch
+
+    def cost(self, epoch: int, epochs: int, steps_per_epoch: int) -> float:
+        """What has been spent on it by the end of ``epoch``, in training steps."""
+        return 0.0
 
 
-RELATIVES: dict[str, Relative] = {
-    "bp": Relative("BP", BP(), "Rumelhart, Hinton & Williams 1986"),
-    "fa": Relative("FA", FA(), "Lillicrap et al. 2016"),
-    "noise": Relative("FA after noise", FA(), "Cheon, Lee & Paik 2024, arXiv 2405.16731", noise=0.2),
-    "mirror": Relative("Weight mirror", FA(), "Akrout et al. 2019, arXiv 1904.05391", mirror=0.2),
-    "kp": Relative("KP", KP(), "Kolen & Pollack 1994; Akrout et al. 2019"),
-    "usf": Relative("uSF", SF("uniform"), "Liao et al. 2016; Xiao et al. 2019"),
-    "frsf": Relative("frSF", SF("fixed"), "the same"),
-    "brsf": Relative("brSF", SF("batch"), "the same"),
-    "pfa": Relative("PFA", PFA(), "Li Ji-An & Benna 2024, arXiv 2405.20594"),
-    "pfa-o": Relative("PFA-o", PFAo(), "the same"),
+class Mirror(_Prepared):
+    """Weight mirror (Akrout et al. 2019): FA whose F is moved towards W before every epoch, by noise alone."""
+
+    name: ClassVar[str] = "mirror"
+    look: ClassVar[Look] = Look("Weight mirror", "#7B3294", "p", 1.2)
+    equation: ClassVar[str] = "F mirrors W on noise"
+
+    def _steps(self, steps_per_epoch: int) -> int:
+        return int(self.spare(steps_per_epoch) + 1e-9) // PRODUCTS["mirror"]
+
+    def before_epoch(self, run: Any) -> None:
+        mirror_weights(run.net, self._steps(run.steps_per_epoch), seed=1000 * run.seed + run.epoch + 1)
+
+    def cost(self, epoch: int, epochs: int, steps_per_epoch: int) -> float:
+        return epoch * self._steps(steps_per_epoch) * PRODUCTS["mirror"] / PRODUCTS["training"]
+
+
+class Noise(_Prepared):
+    """FA after training on noise (Cheon, Lee & Paik 2024): W is turned towards F before there are any data."""
+
+    name: ClassVar[str] = "noise"
+    look: ClassVar[Look] = Look("FA after noise", "#8C5A00", ">")
+    equation: ClassVar[str] = "F fixed, W turned to it"
+
+    def _steps(self, epochs: int, steps_per_epoch: int) -> int:
+        return round(epochs * self.spare(steps_per_epoch)) // PRODUCTS["noise"]
+
+    def before_training(self, run: Any) -> None:
+        steps = self._steps(run.recipe.epochs, run.steps_per_epoch)
+        pretrain_on_noise(run.net, steps, run.data.input_shape, run.data.classes, seed=run.seed)
+
+    def cost(self, epoch: int, epochs: int, steps_per_epoch: int) -> float:
+        return self._steps(epochs, steps_per_epoch)
+
+
+class Cost(Callback):
+    """Logs 'cost': what the run has cost by the end of each epoch, in training steps of three products."""
+
+    def before_training(self, run: Any) -> None:
+        self._log(run)
+
+    def on_epoch(self, run: Any) -> None:
+        self._log(run)
+
+    def _log(self, run: Any) -> None:
+        rule = next(iter(layers(run.net).values())).rule
+        beside = rule.cost(run.epoch, run.recipe.epochs, run.steps_per_epoch) if isinstance(rule, _Prepared) else 0
+        run.log("cost", run.epoch * run.steps_per_epoch + beside)
+
+
+RELATIVES: dict[str, tuple[Rule, str]] = {
+    "BP": (BP(), "Rumelhart, Hinton & Williams 1986"),
+    "FA": (FA(), "Lillicrap et al. 2016"),
+    "FA after noise": (Noise(), "Cheon, Lee & Paik 2024, arXiv 2405.16731"),
+    "Weight mirror": (Mirror(), "Akrout et al. 2019, arXiv 1904.05391"),
+    "KP": (KP(), "Kolen & Pollack 1994; Akrout et al. 2019"),
+    "uSF": (SF("uniform"), "Liao et al. 2016; Xiao et al. 2019"),
+    "frSF": (SF("fixed"), "the same"),
+    "brSF": (SF("batch"), "the same"),
+    "PFA": (PFA(), "Li Ji-An & Benna 2024, arXiv 2405.20594"),
+    "PFA-o": (PFAo(), "the same"),
 }
 
 
-def compare(
-    name: str, seed: int = 0, scale: str = "classroom", dataset: str | None = None, device: str | None = None,
-    progress: str = "auto",
-) -> pd.DataFrame:  # fmt: skip
-    """Trains relative ``name`` at the cost of the ``mnist`` experiment's run at ``scale``; returns its tidy frame.
+def equal_cost(rule: Rule | str, seed: int = 0, scale: str = "classroom", **settings: Any) -> Experiment:
+    """The ``mnist`` experiment at ``scale``, as many epochs of it as leave the rule's other work its share.
 
-    Its part for noise or the mirror is taken from the epochs on data, whose schedule shrinks with them. The mirror is
-    at work before every epoch. ``rule`` is ``name``; the metric 'cost' of layer 'network' is what an epoch's end has
-    cost, in training steps (three products each), and epoch 0 is after the noise.
+    The learning rate's schedule shrinks with the epochs. Every run costs the same in the end, and logs its 'cost'.
+
+    >>> equal_cost(Mirror(), scale="classroom").recipe.epochs, equal_cost("fa", scale="classroom").recipe.epochs
+    (24, 30)
     """
-    if name not in RELATIVES:
-        raise unknown("relative", name, RELATIVES)
-    chosen = RELATIVES[name]
-    part = chosen.noise + chosen.mirror
-    whole = experiment("mnist", chosen.rule, seed, scale, dataset=dataset, out=None, device=device).recipe
-    epochs = max(1, round(whole.epochs * (1 - part)))
-    drops = tuple(max(1, round(drop * epochs / whole.epochs)) for drop in whole.lr_drops)
-    e = experiment(
-        "mnist", chosen.rule, seed, scale, dataset=dataset, out=None, device=device, epochs=epochs, lr_drops=drops
-    )
-    data = datasets.load(e.dataset, e.device)
-    trainer = e.trainer(data)
-    a_epoch = len(data.train_x) // e.recipe.batch_size  # steps
-    spare = (whole.epochs - epochs) * a_epoch * PRODUCTS["training"]  # products left for what is not training
-    cost = 0.0
-    if chosen.noise:
-        steps = spare // PRODUCTS["noise"]
-        pretrain_on_noise(trainer.net, steps, data.input_shape, data.classes, seed=seed)
-        cost += steps
-    rows = []
-    for epoch in range(epochs + 1):
-        if chosen.mirror and epoch:
-            steps = spare // epochs // PRODUCTS["mirror"]
-            mirror_weights(trainer.net, steps, seed=1000 * seed + epoch)
-            cost += steps * PRODUCTS["mirror"] / PRODUCTS["training"]
-        if epoch:
-            cost += a_epoch
-        trainer.recipe = replace(e.recipe, epochs=max(epoch, 1))
-        trainer.train(None, progress, deadline=0 if epoch == 0 else None)  # at first it is only measured
-        rows.append((name, seed, epoch, "network", "cost", cost))
-    frame = pd.DataFrame(trainer.rows, columns=["epoch", "layer", "metric", "value"]).assign(rule=name, seed=seed)
-    return pd.concat([frame[COLUMNS], pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True)
-
-
-def compare_all(
-    names: Iterable[str], seeds: int, scale: str, dataset: str | None = None, device: str | None = None,
-    out: str | Path = "runs", jobs: int = 1,
-) -> pd.DataFrame:  # fmt: skip
-    """``compare`` of every name with seeds 0, 1, ...; one CSV per finished run in ``out``, and what is there stays."""
-    names = list(names)
-    for name in names:
-        if name not in RELATIVES:
-            raise unknown("relative", name, RELATIVES)
-    dataset = dataset or preset("mnist", scale).dataset
-    Path(out).mkdir(parents=True, exist_ok=True)
-    runs = [(name, seed, scale, dataset, device, Path(out)) for seed in range(seeds) for name in names]
-    frames = []
-    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator")
-    for run, frame in zip(runs, parallel(joblib.delayed(_kept)(*run) for run in runs), strict=True):
-        frames.append(frame)
-        accuracy = frame.loc[(frame.metric == "test_accuracy") & (frame.epoch == frame.epoch.max()), "value"].item()
-        told = f"{RELATIVES[run[0]].label}, seed {run[1]}: test accuracy {accuracy:.2f} %"
-        print(f"relatives {len(frames)}/{len(runs)}: {told}", flush=True)
-    return pd.concat(frames, ignore_index=True)
-
-
-def _kept(name: str, seed: int, scale: str, dataset: str, device: str | None, out: Path) -> pd.DataFrame:
-    path = out / f"{name}-{dataset}-{scale}-seed{seed}.csv"
-    if path.exists():
-        return pd.read_csv(path)
-    frame = compare(name, seed, scale, dataset, device, "none")
-    write_csv(frame, path)
-    return pd.read_csv(path)  # the same digits as in the run that finds it there
+    rule = rule_by_name(rule)
+    share = rule.share if isinstance(rule, _Prepared) else 0.0
+    e = mnist(rule, seed, scale, **settings)
+    epochs = max(1, round(e.recipe.epochs * (1 - share)))
+    drops = tuple(max(1, round(drop * epochs / e.recipe.epochs)) for drop in e.recipe.lr_drops)
+    recipe = dataclasses.replace(e.recipe, epochs=epochs, lr_drops=drops)
+    group = e.group.replace("mnist-", "relatives-", 1)
+    return dataclasses.replace(e, name="relatives", group=group, recipe=recipe, callbacks=(*e.callbacks, Cost()))

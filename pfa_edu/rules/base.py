@@ -118,10 +118,12 @@ class Rule:
     aligns_by_decay: ClassVar[bool] = False
     records: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **kwargs: Any):
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         dataclass(frozen=True)(cls)
         del cls.__setattr__, cls.__delattr__  # Rule's own do it, and a second @dataclass(frozen=True) is then no error
+        if abstract:  # a base of several rules is none itself
+            return
         if "name" not in cls.__dict__:
             cls.name = cls.__name__.lower()
         same = (cls.__module__, cls.__qualname__)  # a notebook's cell run again defines the class again
@@ -157,10 +159,10 @@ class Rule:
         """The same rule, told the size of the network's output; itself where that does not matter."""
         return self
 
-    # Hooks of a training run (pe.Trainer): ``run`` has net, optimizer, data, seed, recipe, epoch, step.
+    # Hooks of a training run, as pe.Callback has them: ``run`` is the Trainer, with net, optimizer, data, epoch, step.
 
     def before_training(self, run: Any) -> None:
-        """Once, before the first epoch."""
+        """Once, before the first epoch; not when a run that was cut goes on."""
 
     def before_epoch(self, run: Any) -> None:
         """Before every epoch."""
@@ -168,8 +170,11 @@ class Rule:
     def before_step(self, run: Any) -> None:
         """Before the forward pass of every step."""
 
-    def after_step(self, run: Any) -> None:
-        """After the optimiser's step."""
+    def on_step(self, run: Any) -> None:
+        """After the optimiser's step; a rule that ``records`` finds h and δ at ``layer.h`` and ``layer.delta``."""
+
+    def on_epoch(self, run: Any) -> None:
+        """After an epoch was measured, before its checkpoint is written."""
 
     @classmethod
     def knobs(cls) -> dict[str, dataclasses.Field]:
@@ -202,7 +207,7 @@ def hidden(default: Any) -> Any:
 def rules() -> dict[str, type[Rule]]:
     """Every rule that is known, by name, in the order of legends and tables.
 
-    >>> list(rules())
+    >>> list(rules())[:7]
     ['bp', 'fa', 'dfa', 'sf', 'kp', 'pfa', 'pfa-o']
     """
     return {cls.name: cls for cls in _classes}

@@ -25,10 +25,11 @@ import torch
 import torch.nn.functional as nnf
 from torch import nn
 
-from ..nn.conversion import convert
 from ..errors import ConfigError, unknown
+from ..nn.conversion import convert
 from ..nn.models import build, mlp, resnet20
 from ..rules import BP, DFA, FA, KP, PFA, SF, PFAo, Rule
+from ..train.step import train_step
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,7 @@ def _stepper(task: Task, rule: Rule | None, device: str) -> Callable[[], None]:
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4, fused=True)
 
     def step() -> None:
-        optimizer.zero_grad()
-        nnf.cross_entropy(net(x), y).backward()
-        optimizer.step()
+        train_step(net, optimizer, nnf.cross_entropy, x, y)
 
     return step
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..data import Dataset, PictureFolder
 from ..errors import ConfigError, MemoryLimitError, unknown
 from .ranks import Ranks
+from .step import Loss, train_step
 
 ENGINES = ("eager", "compile", "graph")
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -73,9 +74,10 @@ class Stepper:
 
     def __init__(
         self, net: nn.Module, data: Dataset | PictureFolder, optimizer: torch.optim.Optimizer, execution: Execution,
-        ranks: Ranks,
+        ranks: Ranks, loss_fn: Loss = nnf.cross_entropy,
     ):  # fmt: skip
         self.net, self.data, self.optimizer, self.execution = net, data, optimizer, execution
+        self.loss_fn = loss_fn
         self.device = data.device
         execution.check(self.device)
         if execution.engine == "graph" and ranks.size > 1:
@@ -113,12 +115,11 @@ class Stepper:
 
     def _eager(self, choice: Tensor) -> Tensor:
         x, y = self.data.batch(choice)
+        return train_step(self._forward, self.optimizer, self.loss_fn, self._ordered(x), y)
+
+    def _forward(self, x: Tensor) -> Tensor:
         with self.execution.autocast(self.device):
-            loss = nnf.cross_entropy(_at_least_float32(self.forward(self._ordered(x))), y)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+            return _at_least_float32(self.forward(x))
 
     def _ordered(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self.execution.channels_last else x

@@ -39,11 +39,12 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def advance(self, epoch: int, loss: float, accuracy: float, seconds: float) -> None:
-        """``accuracy`` in percent on the part of the data that is watched."""
+    def advance(self, epoch: int, loss: float, accuracy: float | None, seconds: float) -> None:
+        """``accuracy`` in percent on the part of the data that is watched; None for a regression."""
+        score = "" if accuracy is None else f"{accuracy:.2f}"
         if self.bar is not None:
-            self.bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.2f}%")
+            self.bar.set_postfix({"loss": f"{loss:.3f}"} | ({"accuracy": f"{score}%"} if score else {}))
             self.bar.update()
         elif self.kind == "line":
-            told = f"loss {loss:.4f}  accuracy {accuracy:.2f} %  {seconds:.1f} s"
+            told = f"loss {loss:.4f}" + (f"  accuracy {score} %" if score else "") + f"  {seconds:.1f} s"
             print(f"{self.title}: epoch {epoch}/{self.total}  {told}", flush=True)

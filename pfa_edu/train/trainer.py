@@ -1,12 +1,10 @@
-"""The training loop: the paper's schedules, a checkpoint after every epoch, and a run that can be cut at any moment."""
+"""The training loop: schedules, callbacks, a checkpoint after every epoch, and a run that can be cut at any moment."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +13,20 @@ import torch.nn.functional as nnf
 from torch import nn
 
 from ..data import Dataset, PictureFolder
-from ..errors import ConfigError, DivergenceError, unknown
+from ..errors import ConfigError, DivergenceError
 from ..measure import Tracker
 from ..nn.modules import layers
+from ..rules import rules_in
+from .callbacks import Callbacks
 from .checkpoint import check_identity, save_checkpoint
 from .execution import Execution, Stepper, explain_memory
+from .optimizer import Optimizer
 from .progress import Progress
 from .ranks import Ranks
+from .recipe import Recipe
+from .step import Loss
 
 Row = tuple[int, str, str, float]  # epoch, layer, metric, value
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """SGD without Nesterov on cross-entropy, as the paper trains (arXiv 2405.20594).
-
-    ``lr`` is multiplied by ``lr_gamma`` after each of the epochs in ``lr_drops``. ``weight_decay`` holds on every
-    trained parameter, R and F included, but for the first ``strong_steps`` steps, which take ``strong_decay``: that is
-    what fades the initial mismatch of PFA, PFA-o and KP. ``strong_on``: 'all' parameters, as in the paper, or 'weights'
-    only (W, R, F, a), which is all that fading needs: a short schedule has no time to grow batch norm's scales again.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    lr_drops: tuple[int, ...] = ()
-    lr_gamma: float = 0.5
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    strong_decay: float = 0.0
-    strong_steps: int = 0
-    strong_on: str = "all"
-
-    def __post_init__(self):
-        if self.strong_on not in ("all", "weights"):
-            raise unknown("strong_on", self.strong_on, ["all", "weights"])
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)!r}: it must be at least 1")
-        if not self.lr > 0:
-            raise ConfigError(f"learning rate {self.lr!r}: it must be positive")
-
-    def lr_at(self, epoch: int) -> float:
-        """Learning rate during ``epoch`` (the first is 0)."""
-        return self.lr * self.lr_gamma ** sum(epoch >= drop for drop in self.lr_drops)
-
-    def decay_at(self, step: int, weights: bool = True) -> float:
-        """Weight decay at ``step`` (counted over the whole run, the first is 0), of weights or of other parameters."""
-        strong = step < self.strong_steps and (weights or self.strong_on == "all")
-        return self.strong_decay if strong else self.weight_decay
 
 
 class Trainer:
@@ -74,27 +37,34 @@ class Trainer:
     the part of the data that they are on; where there are validation images, the test images are looked at once, after
     the last epoch.
     ``ranks``: the processes that train it together; ``recipe.batch_size`` is what they take in one step all together.
+    ``loss_fn(net(x), y)``: a scalar, a mean over the batch. ``callbacks``: :class:`Callback` objects, or functions of
+    the run that are called after every epoch; the rules' own hooks come first.
     """
 
     def __init__(
         self, net: nn.Module, data: Dataset | PictureFolder, recipe: Recipe, seed: int, identity: dict[str, Any],
-        execution: Execution | None = None, ranks: Ranks | None = None,
+        execution: Execution | None = None, ranks: Ranks | None = None, *, loss_fn: Loss = nnf.cross_entropy,
+        optimizer: Optimizer | str | type[torch.optim.Optimizer] | None = None, callbacks: Iterable[Any] = (),
     ):  # fmt: skip
         self.net, self.data, self.recipe, self.seed, self.identity = net, data, recipe, seed, identity
-        self.optimizer = torch.optim.SGD(
-            self._groups(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
-        )
+        self.loss_fn = loss_fn
+        self.optimizer = Optimizer.of(optimizer).make(self._groups(), recipe)
+        self.callbacks = Callbacks([*rules_in(net), *callbacks])
         self.execution = execution or Execution()
         self.ranks = ranks or Ranks()
         self.ranks.each(recipe.batch_size)
-        self.stepper = Stepper(net, data, self.optimizer, self.execution, self.ranks)
+        self.stepper = Stepper(net, data, self.optimizer, self.execution, self.ranks, loss_fn)
         self.order = torch.Generator().manual_seed(seed)  # on the CPU: one batch order for every device
-        self.epoch = 0  # epochs completed
+        self.epoch = self.step = 0  # completed
+        self.loss: torch.Tensor | None = None  # of the last step
         self.rows: list[Row] = []
-        self.tracker = Tracker(net, nnf.cross_entropy, data.probe())
+        self.tracker = Tracker(net, loss_fn, data.probe())
 
-    def train(self, checkpoint: Path | None = None, progress: str = "auto", deadline: float | None = None) -> None:
-        """Trains what is left of the recipe's epochs, writing ``checkpoint`` after each.
+    def train(
+        self, checkpoint: Path | None = None, progress: str = "auto", deadline: float | None = None,
+        kept: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Trains what is left of the recipe's epochs, writing ``checkpoint`` after each and then calling ``kept``.
 
         ``deadline``: a ``time.time()`` after which no further epoch is begun.
         """
@@ -105,21 +75,26 @@ class Trainer:
         ):
             self.ranks.check_same(self.net)
             if self.epoch == 0 and not self.rows:
+                with self._stream():
+                    self.callbacks.call("before_training", self)
                 self._evaluate()
             while self.epoch < self.recipe.epochs and self._in_time(deadline):
                 start = time.perf_counter()
                 loss = self._one_epoch()
                 seconds = time.perf_counter() - start
                 self.epoch += 1
-                self._add("seconds", seconds)
-                self._add("train_loss", loss)
+                self.log("seconds", seconds)
+                self.log("train_loss", loss)
                 for setting in ("lr", "weight_decay"):  # as they were in the epoch's last step
-                    self._add(setting, self.optimizer.param_groups[0][setting])
+                    self.log(setting, self.optimizer.param_groups[0].get(setting, 0.0))
                 self.ranks.take_statistics(self.net)
                 self.ranks.check_same(self.net)
                 accuracy = self._evaluate()
+                self.callbacks.call("on_epoch", self)
                 if checkpoint is not None:
                     self.ranks.first(lambda: save_checkpoint(checkpoint, self.state()))
+                if kept is not None:
+                    self.ranks.first(kept)
                 bar.advance(self.epoch, loss, accuracy, seconds)
 
     def _in_time(self, deadline: float | None) -> bool:
@@ -139,8 +114,22 @@ class Trainer:
         known = self.identity
         return f"{known.get('experiment', 'run')} {known.get('rule', '')} seed {known.get('seed', self.seed)}"
 
-    def _add(self, metric: str, value: float) -> None:
-        self.rows.append((self.epoch, "network", metric, float(value)))
+    @property
+    def steps_per_epoch(self) -> int:
+        """A last short batch is dropped."""
+        return self.data.train_size // self.recipe.batch_size
+
+    def log(self, metric: str, value: float, layer: str = "network") -> None:
+        """Adds a measurement of the present epoch to the results."""
+        self.rows.append((self.epoch, layer, metric, float(value)))
+
+    def last(self, metric: str, layer: str = "network") -> float:
+        """The newest value of ``metric``; ConfigError if it was never measured."""
+        for _, where, what, value in reversed(self.rows):
+            if (where, what) == (layer, metric):
+                return value
+        there = ", ".join(dict.fromkeys(row[2] for row in self.rows)) or "nothing yet"
+        raise ConfigError(f"no {metric!r} of {layer!r} was measured; there is {there}")
 
     def _one_epoch(self) -> float:
         """One pass over the training set; returns the mean loss."""
@@ -152,10 +141,17 @@ class Trainer:
         losses = torch.empty(len(plan), device=self.data.device)
         self.net.train()
         with self._stream():
+            self.step = first
+            self.callbacks.call("before_epoch", self)
             for i, choice in enumerate(self.data.stream(plan)):
                 for group in groups:
-                    group["weight_decay"] = recipe.decay_at(first + i, group["weights"])
-                losses[i] = self.stepper.step(choice)
+                    if "weight_decay" in group:
+                        group["weight_decay"] = recipe.decay_at(first + i, group["weights"])
+                self.step = first + i
+                self.callbacks.call("before_step", self)
+                losses[i] = self.loss = self.stepper.step(choice)
+                self.step += 1
+                self.callbacks.call("on_step", self)
                 if i % 100 == 99 and losses.device.type == "cpu":  # a GPU would wait here: there, once an epoch
                     self._check(self._over_ranks(losses[: i + 1]), first)
         losses = self._over_ranks(losses)
@@ -187,8 +183,8 @@ class Trainer:
                 f"rate ({self.recipe.lr_at(self.epoch):g}) or the weight decay"
             )
 
-    def _evaluate(self) -> float:
-        """Accuracy and loss on the watched part, the tracker's angles, and at the very end the test set."""
+    def _evaluate(self) -> float | None:
+        """Accuracy (percent) and loss on the watched part, the tracker's angles, and at the very end the test set."""
         accuracy = self._score(self.data.watched)
         if self.epoch == self.recipe.epochs and self.data.held_back:
             self._score(self.data.held_back)
@@ -198,19 +194,26 @@ class Trainer:
         return accuracy
 
     @torch.no_grad()
-    def _score(self, part: str) -> float:
-        """Records accuracy (percent) and loss on 'validation' or 'test'; returns the accuracy."""
+    def _score(self, part: str) -> float | None:
+        """Records accuracy (percent) and loss on 'validation' or 'test'; returns the accuracy, None for a regression.
+
+        ``loss_fn`` is taken for a mean over the batch.
+        """
         self.net.eval()
+        classes = True
         totals = torch.zeros(3, dtype=torch.float64, device=self.stepper.device)  # images, right, loss
         for images, labels in self.data.pieces(part, self.ranks.rank, self.ranks.size):
             out = self.stepper.predict(images)  # (piece, classes)
-            right, loss = (out.argmax(1) == labels).sum(), nnf.cross_entropy(out, labels, reduction="sum")
-            totals += torch.stack([torch.full_like(loss, len(labels)), right, loss]).double()
+            classes = not labels.is_floating_point()
+            loss = self.loss_fn(out, labels).double() * len(labels)
+            right = (out.argmax(1) == labels).sum() if classes else loss.new_zeros(())
+            totals += torch.stack([torch.full_like(loss, len(labels)), right.double(), loss])
         self.net.train()
         images, right, loss = self.ranks.sum(totals).tolist()
-        self._add(f"{part}_accuracy", 100 * right / images)
-        self._add(f"{part}_loss", loss / images)
-        return 100 * right / images
+        if classes:
+            self.log(f"{part}_accuracy", 100 * right / images)
+        self.log(f"{part}_loss", loss / images)
+        return 100 * right / images if classes else None
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
@@ -229,7 +232,3 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.order.set_state(state["order"].cpu())
         self.epoch, self.rows = state["epoch"], [tuple(r) for r in state["rows"]]
-
-
-def recipe_dict(recipe: Recipe) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(recipe).items()}

@@ -17,6 +17,7 @@ from ...measure import path_alignment
 from ...nn.conversion import convert
 from ...nn.models import mlp
 from ...rules import PFA, alignment_limit, mismatch
+from ...train.step import train_step
 from .verdict import Stop, Verdict, call, open_, wrong
 
 LR, MOMENTUM = 0.01, 0.9  # of every run in these exercises
@@ -181,10 +182,7 @@ def align(weight_decay: float, seed: int = 0) -> Alignment:
     order, step, angles = torch.Generator().manual_seed(seed), 0, {0: path_alignment(net)}
     while step < STEPS:
         for index in list(batches(len(data.train_y), 64, order))[: STEPS - step]:
-            loss = nnf.cross_entropy(net(data.train_x[index]), data.train_y[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            train_step(net, optimizer, nnf.cross_entropy, data.train_x[index], data.train_y[index])
             step += 1
             if step % 5 == 0:
                 angles[step] = path_alignment(net)

@@ -25,6 +25,7 @@ from ...nn.models import mlp
 from ...nn.modules import layers
 from ...plots import rule_look
 from ...rules import BP, FA
+from ...train.step import train_step
 from .controls import Number
 from .live import LiveExplorer
 from .picture import INK, Picture, tidy
@@ -96,10 +97,7 @@ def step(run: Run) -> bool:
         index = run.batches.pop()
         x, y = run.data.train_x[index], run.data.train_y[index]  # (64, 1, 28, 28), (64,)
         for rule, net in run.nets.items():
-            loss = nnf.cross_entropy(net(x), y)
-            run.optimizers[rule].zero_grad()
-            loss.backward()
-            run.optimizers[rule].step()
+            loss = train_step(net, run.optimizers[rule], nnf.cross_entropy, x, y)
             if not loss.isfinite():
                 raise DivergenceError(f"the loss of {rule} grew beyond bounds: lower the learning rate")
         run.step += 1

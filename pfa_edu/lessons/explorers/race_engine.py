@@ -27,6 +27,7 @@ from ...errors import ConfigError, unknown
 from ...nn.conversion import convert
 from ...nn.models import mlp
 from ...rules import Rule, rule, rules
+from ...train.step import train_step
 from . import toy
 from .threads import one_thread
 
@@ -182,21 +183,17 @@ class Race:
 
     @one_thread()
     def step(self) -> None:
-        """One SGD step of every lane on the same batch. A lane whose loss is no longer finite stays where it fell."""
+        """One SGD step of every lane on the same batch. A lane whose loss is no longer finite drops out."""
         index = next(self._batches, None)
         if index is None:
             self._batches = datasets.batches(len(self.data.train_y), BATCH, self._order)
             index = next(self._batches)
         x, y = self.data.train_x[index], self.data.train_y[index]
         for lane in self.running:
-            loss = nnf.cross_entropy(lane.net(x), y)
+            lane.optimizer.param_groups[0].update(lr=self.settings.lr, weight_decay=self.settings.weight_decay)
+            loss = train_step(lane.net, lane.optimizer, nnf.cross_entropy, x, y)
             if not math.isfinite(loss.item()):
                 lane.fell_at = self.steps
-                continue
-            lane.optimizer.param_groups[0].update(lr=self.settings.lr, weight_decay=self.settings.weight_decay)
-            lane.optimizer.zero_grad()
-            loss.backward()
-            lane.optimizer.step()
         self.steps += 1
 
     @one_thread()
