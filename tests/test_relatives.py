@@ -92,27 +92,46 @@ def test_neither_leaves_a_trace():
     assert not any(m.training for m in n.modules())
 
 
-@pytest.mark.parametrize("name", ["noise", "mirror", "brsf"])
-def test_equal_cost(name):
-    frame = relatives.compare(name, scale="smoke", device="cpu", progress="none")
-    again = relatives.compare(name, scale="smoke", device="cpu", progress="none")
-    seconds = frame.metric == "seconds"
-    assert frame[~seconds].equals(again[~seconds])
+@pytest.mark.parametrize("rule", [relatives.Noise(), relatives.Mirror(), pe.SF("batch")], ids=str)
+def test_equal_cost(rule, tmp_path):
+    def run(out):
+        e = relatives.equal_cost(rule, scale="smoke", device="cpu", out=out)
+        frame = e.run(progress="none").frame
+        return e, frame[frame.metric != "seconds"]
+
+    _, frame = run(None)
+    assert frame.equals(run(None)[1])
     whole = 3 * (4000 // 64)  # epochs × steps: what the experiment itself costs
     cost = frame[frame.metric == "cost"].set_index("epoch").value
     assert whole - 2 <= cost.iloc[-1] <= whole
     assert cost.is_monotonic_increasing
-    assert (cost[0] > 0) == (name == "noise")
+    assert (cost[0] > 0) == (rule.name == "noise")
     assert frame[frame.metric == "test_accuracy"].value.iloc[-1] > 50
+    # a run that is cut after an epoch goes on with its mirror, and does not train on noise a second time
+    cut = relatives.equal_cost(rule, scale="smoke", device="cpu", out=tmp_path)
+    trainer = cut.trainer(cut.load())
+    cut.folder.mkdir(parents=True)
+    trainer._in_time = lambda deadline: trainer.epoch == 0
+    trainer.train(cut.folder / "checkpoint.pt", progress="none")
+    assert trainer.epoch == 1
+    again = run(tmp_path)[1]
+    assert again.reset_index(drop=True).equals(frame.reset_index(drop=True))
+
+
+def test_the_rules_take_part_in_a_grid(tmp_path):
+    grid = [relatives.equal_cost(r, scale="smoke", out=tmp_path) for r in (relatives.Mirror(share=0.4), "fa")]
+    frame = pe.run_grid(grid, jobs=1, progress="none")
+    assert list(frame.rule.unique()) == ["mirror share=0.4", "fa"]
 
 
 ERRORS = [
     (lambda: relatives.mirror_weights(net(pe.KP()), 1), "layer fc1 learns by KP"),
     (lambda: relatives.pretrain_on_noise(net(pe.PFA(2)), 1, (20,), 5), "layer fc1 learns by PFA"),
-    (lambda: relatives.mirror_weights(net(), 1, rate=0), "0 < rate"),
-    (lambda: relatives.pretrain_on_noise(net(), -1, (20,), 5), "steps >= 0"),
+    (lambda: relatives.mirror_weights(net(), 1, rate=0), "rate 0: it must be a number greater than 0"),
+    (lambda: relatives.pretrain_on_noise(net(), -1, (20,), 5), "steps -1: it must be a number of at least 0"),
     (lambda: relatives.mirror_weights(nn.Sequential(pe.Conv2d(1, 2, 3, rule=pe.FA())), 1), "a convolution"),
-    (lambda: relatives.compare("miror"), "did you mean 'mirror'"),
+    (lambda: pe.rule("miror"), "did you mean 'mirror'"),
+    (lambda: relatives.Mirror(share=1), "share 1: it must be a number from 0 to 0.9"),
 ]
 
 

@@ -50,6 +50,18 @@ class Dataset:
         return tuple(self.train_x.shape[1:])
 
     @property
+    def train_size(self) -> int:
+        return len(self.train_y)
+
+    def to(self, device: str | torch.device) -> Dataset:
+        """The same data on ``device``; itself if it is there already."""
+        where = torch.empty(0, device=device).device  # a tensor says what 'cuda' is really called
+        if where == self.device:
+            return self
+        tensors = {k: v.to(where) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return dataclasses.replace(self, **tensors)
+
+    @property
     def device(self) -> torch.device:
         return self.train_x.device
 

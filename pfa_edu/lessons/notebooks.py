@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import re
 import sys
-import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, LessonError, OutputError, unknown
 
-_ALWAYS = {"In", "Out", "get_ipython", "exit", "quit", "open"}  # what IPython itself puts into the namespace
-
 
 def folder() -> Path:
     """The notebooks: inside an installed package, or beside it in a checkout."""
-    here = Path(__file__).parent
-    for place in (here / "notebooks", here.parent / "notebooks"):
+    package = Path(__file__).parent.parent
+    for place in (package / "notebooks", package.parent / "notebooks"):
         if place.is_dir():
             return place
-    raise ConfigError(f"no notebooks beside {here}: install pfa-edu anew")
+    raise ConfigError(f"no notebooks beside {package}: reinstall pfa-edu")
 
 
 def all_lessons() -> list[Path]:
@@ -108,16 +106,29 @@ def writable(place: Path) -> None:
         raise OutputError(f"cannot write in {place} ({error}): choose another folder") from error
 
 
-def check_parameters(namespace: Mapping[str, Any], known: set[str]) -> None:
-    """Called in a notebook after its parameters: a name that it does not have is an error, not silence.
+def check_parameters(namespace: Mapping[str, Any]) -> None:
+    """Called in a notebook after its parameters, with ``globals()``: a name that they do not have is an error.
 
-    papermill writes whatever it was given into a cell; a misspelt name would otherwise just be one more variable.
+    papermill writes whatever it was given into a cell of its own, and a misspelt name would be just one more variable.
+    What is checked is that cell, not the namespace: a reader's own variables, and running everything twice, are fine.
     """
-    for name, value in namespace.items():
-        if isinstance(value, types.ModuleType):  # never a parameter; Voilà imports some before the first cell
-            continue
-        if not name.startswith("_") and name not in known | _ALWAYS:
-            raise unknown("parameter", name, sorted(known - {"pe"}))
+    cells = list(namespace.get("In", []))
+    injected = [i for i, source in enumerate(cells) if source.startswith(_INJECTED)]
+    if not injected:
+        return
+    known = _assigned(cells[injected[-1] - 1])
+    for name in _assigned(cells[injected[-1]]):
+        if name not in known:
+            raise unknown("parameter", name, known)
+
+
+_INJECTED = "# Parameters"  # the first line of the cell that papermill writes
+
+
+def _assigned(source: str) -> list[str]:
+    """The names that a cell gives a value to."""
+    targets = [t for node in ast.parse(source).body if isinstance(node, ast.Assign) for t in node.targets]
+    return [t.id for t in targets if isinstance(t, ast.Name)]
 
 
 def parameters(name: str) -> list[str]:

@@ -24,6 +24,7 @@ from ..errors import ConfigError
 from ..nn.modules import Conv2d, RuleLayer, layers
 from ..rules import BP, FA, KP, PFA, SF, Feedback, Look, PFAo, Rule
 from ..rules import rule as rule_by_name
+from ..rules.base import hidden
 from ..rules.fa import Fixed
 from ..runs.experiments import Experiment
 from ..runs.presets import mnist
@@ -120,9 +121,13 @@ def _no_trace(net: nn.Module) -> Iterator[None]:
 
 
 class _Prepared(Rule, abstract=True):
-    """FA with ``share`` of the run's cost spent on something else than training."""
+    """FA with ``share`` of the run's cost spent on something else than training.
+
+    ``spare_epochs``: the same in epochs of training, where whole epochs leave another share than was asked for.
+    """
 
     share: float = 0.2
+    spare_epochs: int | None = hidden(None)
 
     def __post_init__(self):
         object.__setattr__(self, "share", real("share", self.share, low=0, high=0.9, what="of the cost, not training"))
@@ -130,9 +135,10 @@ class _Prepared(Rule, abstract=True):
     def make(self, layer: nn.Module) -> Feedback:
         return Fixed(layer.weight)
 
-    def spare(self, steps_per_epoch: int) -> float:
-        """Products for each epoch of training that are spent on something else."""
-        return self.share / (1 - self.share) * PRODUCTS["training"] * steps_per_epoch
+    def spare(self, epochs: int, steps_per_epoch: int) -> float:
+        """Products that are spent on something else in a run of ``epochs``."""
+        spare = self.share / (1 - self.share) * epochs if self.spare_epochs is None else self.spare_epochs
+        return spare * PRODUCTS["training"] * steps_per_epoch
 
     def cost(self, epoch: int, epochs: int, steps_per_epoch: int) -> float:
         """What has been spent on it by the end of ``epoch``, in training steps."""
@@ -146,14 +152,15 @@ class Mirror(_Prepared):
     look: ClassVar[Look] = Look("Weight mirror", "#7B3294", "p", 1.2)
     equation: ClassVar[str] = "F mirrors W on noise"
 
-    def _steps(self, steps_per_epoch: int) -> int:
-        return int(self.spare(steps_per_epoch) + 1e-9) // PRODUCTS["mirror"]
+    def _steps(self, epochs: int, steps_per_epoch: int) -> int:
+        return round(self.spare(epochs, steps_per_epoch)) // epochs // PRODUCTS["mirror"]
 
     def before_epoch(self, run: Any) -> None:
-        mirror_weights(run.net, self._steps(run.steps_per_epoch), seed=1000 * run.seed + run.epoch + 1)
+        steps = self._steps(run.recipe.epochs, run.steps_per_epoch)
+        mirror_weights(run.net, steps, seed=1000 * run.seed + run.epoch + 1)
 
     def cost(self, epoch: int, epochs: int, steps_per_epoch: int) -> float:
-        return epoch * self._steps(steps_per_epoch) * PRODUCTS["mirror"] / PRODUCTS["training"]
+        return epoch * self._steps(epochs, steps_per_epoch) * PRODUCTS["mirror"] / PRODUCTS["training"]
 
 
 class Noise(_Prepared):
@@ -164,7 +171,7 @@ class Noise(_Prepared):
     equation: ClassVar[str] = "F fixed, W turned to it"
 
     def _steps(self, epochs: int, steps_per_epoch: int) -> int:
-        return round(epochs * self.spare(steps_per_epoch)) // PRODUCTS["noise"]
+        return round(self.spare(epochs, steps_per_epoch)) // PRODUCTS["noise"]
 
     def before_training(self, run: Any) -> None:
         steps = self._steps(run.recipe.epochs, run.steps_per_epoch)
@@ -217,5 +224,9 @@ def equal_cost(rule: Rule | str, seed: int = 0, scale: str = "classroom", **sett
     epochs = max(1, round(e.recipe.epochs * (1 - share)))
     drops = tuple(max(1, round(drop * epochs / e.recipe.epochs)) for drop in e.recipe.lr_drops)
     recipe = dataclasses.replace(e.recipe, epochs=epochs, lr_drops=drops)
+    if isinstance(rule, _Prepared):
+        rule = dataclasses.replace(rule, spare_epochs=e.recipe.epochs - epochs)
     group = e.group.replace("mnist-", "relatives-", 1)
-    return dataclasses.replace(e, name="relatives", group=group, recipe=recipe, callbacks=(*e.callbacks, Cost()))
+    return dataclasses.replace(
+        e, name="relatives", group=group, rule=rule, recipe=recipe, callbacks=(*e.callbacks, Cost())
+    )

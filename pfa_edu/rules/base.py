@@ -21,6 +21,7 @@ Halved(share=0.25)
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import sys
@@ -230,6 +231,24 @@ def rule(name: Rule | str, **knobs: Any) -> Rule:
     if cls is None:
         raise unknown("rule", name, rules())
     return cls(**_known(cls, knobs))
+
+
+def from_label(label: str) -> Rule:
+    """The rule that has this label, as results write it.
+
+    >>> from_label("pfa ratio=20")
+    PFA(ratio=20, density=1.0, form='auto')
+    """
+    name, *knobs = label.split()
+    pairs = (knob.partition("=") for knob in knobs)
+    return rule(name, **{knob: _literal(text) for knob, _, text in pairs})
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):  # a word, such as SF's kind
+        return text
 
 
 def forget(cls: type[Rule]) -> None:
