@@ -1,8 +1,8 @@
 """Every file that this package writes: whole or not at all, and folders that one run holds at a time.
 
 A file is written under a temporary name beside its place, forced to the disk, and then renamed. So a reader, a crash or
-a full disk meets the old file or the new one, never a part of it. Whatever fails is an OutputError that says which file,
-why, and what to do.
+a full disk meets the old file or the new one, never a part of it. Whatever fails is an OutputError that says which
+file, why, and what to do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import filelock
 
-from .errors import OutputError
+from .errors import BusyError, OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,7 @@ def held(folder: str | os.PathLike[str]) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout as error:
-        raise OutputError(f"{folder} is in use by another run: wait for it to end, or choose another folder") from error
+        raise BusyError(f"{folder} is in use by another run: wait for it to end, or choose another folder") from error
     except (OSError, NotImplementedError) as error:  # the latter: a network disk that knows no locks
         raise OutputError(f"cannot write in {folder} ({reason(error)}): choose another folder") from error
     try:

@@ -29,6 +29,10 @@ class OutputError(PfaEduError, OSError):
     """A folder that cannot be written, is full, or is in use by another run."""
 
 
+class BusyError(OutputError):
+    """A folder that is in use by another run at the moment."""
+
+
 class LessonError(PfaEduError, RuntimeError):
     """A notebook of which a cell failed."""
 

@@ -78,7 +78,7 @@ def test_copies_and_never_overwrites(tmp_path, capsys):
     assert (to / "03_mnist.before-1.ipynb").read_text() == "hours of work"
     assert (to / "03_mnist.before-2.ipynb").read_text() == "more work"
     assert edited.read_bytes() == lesson.find("03_mnist").read_bytes()
-    assert not [p for p in to.rglob("*") if p.suffix == ".part" or p.name == ".writable"]
+    assert not [p for p in to.rglob("*") if p.suffix == ".part"]
 
 
 def test_where_nothing_can_be_written(tmp_path, capsys):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .._files import free_name, move_aside, writable, write, write_text
 from ..errors import ConfigError, LessonError, OutputError, unknown
 
 
@@ -53,16 +54,13 @@ def copy(to: Path, force: bool = False) -> dict[Path, str]:
     for path, text in wanted.items():
         if state[path] == "same":
             continue
-        part = path.with_suffix(".part")
+        aside = move_aside(path) if state[path] == "replaced" else None
         try:
-            part.write_bytes(text)
-            if state[path] == "replaced":
-                move_aside(path)
-            os.replace(part, path)
-        except OSError as error:
-            raise OutputError(f"could not write {path} ({error}): free some space or choose another folder") from error
-        finally:
-            part.unlink(missing_ok=True)
+            write(path, lambda file, text=text: file.write(text))
+        except OutputError:
+            if aside is not None:
+                aside.rename(path)
+            raise
     return state
 
 
@@ -72,20 +70,8 @@ def refuse_to_overwrite(paths: list[Path]) -> None:
         names = ", ".join(str(p) for p in paths)
         raise OutputError(
             f"already there and not overwritten: {names}. Choose another folder, or say --force, which keeps what is "
-            f"there under another name (such as {_free_name(paths[0]).name})"
+            f"there under another name (such as {free_name(paths[0]).name})"
         )
-
-
-def move_aside(path: Path) -> Path:
-    """Renames ``path`` to the first free NAME.before-N.SUFFIX beside it, and returns that."""
-    return path.rename(_free_name(path))
-
-
-def _free_name(path: Path) -> Path:
-    n = 1
-    while os.path.lexists(new := path.with_name(f"{path.stem}.before-{n}{path.suffix}")):
-        n += 1
-    return new
 
 
 def _is(path: Path, text: bytes) -> bool:
@@ -93,17 +79,6 @@ def _is(path: Path, text: bytes) -> bool:
         return path.read_bytes() == text
     except OSError:  # not there, a folder, not readable: in no case the same
         return False
-
-
-def writable(place: Path) -> None:
-    """Makes the folder; OutputError if that, or writing in it, cannot be done."""
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        probe = place / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"cannot write in {place} ({error}): choose another folder") from error
 
 
 def check_parameters(namespace: Mapping[str, Any]) -> None:
@@ -164,7 +139,7 @@ def execute(name: str, out: Path, values: dict[str, Any], watch: bool = False) -
         raise LessonError(_failure(source.stem, error)) from error
     finally:
         if target.exists():
-            page.write_text(HTMLExporter().from_filename(str(target))[0], encoding="utf-8")
+            write_text(page, HTMLExporter().from_filename(str(target))[0])
     return target, page
 
 

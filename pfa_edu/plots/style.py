@@ -5,10 +5,10 @@ No pyplot: its global figure registry leaks memory in long sessions and is not s
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import os
-import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from matplotlib import figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .. import errors
+from .._files import write
 from ..rules import Look, rules
 
 # The rules' own colours are Okabe and Ito's palette, told apart by the colour-blind too. A rule without a look of its
@@ -202,21 +202,8 @@ def save(fig: figure.Figure, folder: str | os.PathLike, name: str) -> list[Path]
 
     Each file appears whole or not at all. Raises OutputError if the folder cannot be written.
     """
-    folder, paths = Path(folder), []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for kind in ("png", "svg"):
-            buffer = io.BytesIO()
-            fig.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-            path = folder / f"{name}.{kind}"
-            part = folder / f".{uuid.uuid4().hex}.part"
-            try:
-                part.write_bytes(buffer.getvalue())
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
-            paths.append(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise errors.OutputError(f"cannot write figure {name!r} into folder {str(folder)!r}: {reason}") from error
+    paths = []
+    for kind in ("png", "svg"):
+        fill = functools.partial(fig.savefig, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        paths.append(write(Path(folder) / f"{name}.{kind}", fill))
     return paths
