@@ -18,7 +18,7 @@ from ..measure import Tracker
 from ..nn.modules import layers
 from ..rules import rules_in
 from .callbacks import Callbacks
-from .checkpoint import check_identity, save_checkpoint
+from .checkpoint import check_identity, fitting, save_checkpoint
 from .execution import Execution, Stepper, explain_memory
 from .optimizer import Optimizer
 from .progress import Progress
@@ -228,7 +228,8 @@ class Trainer:
         ``where`` it was found: for the CheckpointError if it is another run's.
         """
         check_identity(self.identity, state["identity"], where)
-        self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.order.set_state(state["order"].cpu())
-        self.epoch, self.rows = state["epoch"], [tuple(r) for r in state["rows"]]
+        with fitting(where):
+            self.net.load_state_dict(state["net"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.order.set_state(state["order"].cpu())
+            self.epoch, self.rows = state["epoch"], [tuple(r) for r in state["rows"]]
