@@ -20,7 +20,7 @@ def whole(name: str, value: Any, low: int | None = None, high: int | None = None
     >>> whole("epochs", 3.0, low=1)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not float(value).is_integer():
+    if not _is_number(value) or not float(value).is_integer():
         raise ConfigError(f"{name} {value!r}: it must be a whole number{_range(low, high)}{_why(what)}")
     return _within(name, int(value), low, high, what)
 
@@ -35,12 +35,12 @@ def real(
     >>> real("ratio", 20.0), real("lr", 0.5, above=0)
     (20, 0.5)
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(float(value)):
+    if not _is_number(value) or not math.isfinite(float(value)):
         raise ConfigError(f"{name} {value!r}: it must be a finite number{_range(low, high, above)}{_why(what)}")
     number = int(value) if float(value).is_integer() else float(value)
     if above is not None and not number > above:
         raise ConfigError(f"{name} {value!r}: it must be a number{_range(low, high, above)}{_why(what)}")
-    return _within(name, number, low, high, what)
+    return _within(name, number, low if above is None else None, high, what)
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:
@@ -49,6 +49,10 @@ def choice(name: str, value: Any, known: Iterable[str]) -> str:
     if value not in known:
         raise unknown(name, value, known)
     return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _within(name: str, number: Any, low: float | None, high: float | None, what: str) -> Any:

@@ -6,14 +6,18 @@ import copy
 import fnmatch
 import warnings
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 from torch.nn.utils import parametrize
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
 from ..rules import Rule
 from ..rules import rule as rule_by_name
+from ..rules.base import Layer
 from .direct import connect_dfa
 from .modules import Conv2d, Linear, RuleLayer
 
@@ -104,13 +108,15 @@ def _listed(names: Iterable[str], most: int = 6) -> str:
     return ", ".join(names) if len(names) <= most else ", ".join([*names[: most - 1], "...", names[-1]])
 
 
-def _survey(model: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]]:
+def _survey(model: nn.Module) -> tuple[dict[str, Layer], dict[str, str]]:
     """The layers that can be converted, and those that cannot with the reason."""
     owners: dict[int, set[int]] = {}
     for module in model.modules():
         for p in module.parameters(recurse=False):
             owners.setdefault(id(p), set()).add(id(module))
-    targets, unreached, inside = {}, {}, set()
+    targets: dict[str, Layer] = {}
+    unreached: dict[str, str] = {}
+    inside: set[int] = set()
     for name, module in model.named_modules():
         if isinstance(module, nn.MultiheadAttention):
             unreached[name or "the model itself"] = "MultiheadAttention multiplies its projections itself"
@@ -128,7 +134,7 @@ def _survey(model: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]]:
     return targets, unreached
 
 
-def _obstacle(module: nn.Module, owners: dict[int, set[int]]) -> str | None:
+def _obstacle(module: Layer, owners: dict[int, set[int]]) -> str | None:
     if parametrize.is_parametrized(module) or "weight" not in module._parameters:
         return "its weight is computed from others (parametrised)"
     if isinstance(module.weight, nn.parameter.UninitializedParameter):
@@ -140,18 +146,19 @@ def _obstacle(module: nn.Module, owners: dict[int, set[int]]) -> str | None:
     return None
 
 
-def _used_outside(model: nn.Module, chosen: dict[str, nn.Module], example: Tensor) -> list[str]:
+def _used_outside(model: nn.Module, chosen: dict[str, Layer], example: Tensor) -> list[str]:
     """Names of layers whose weight enters the graph of ``model(example)`` through another operation than their own.
 
     Each layer's own call is given a stand-in for its weight, so whatever still reaches the weight is somebody else.
     """
-    handles, real = [], {}
+    handles: list[RemovableHandle] = []
+    real: dict[int, Tensor] = {}
 
-    def swap(module, args):
+    def swap(module: Layer, args: tuple) -> None:
         real[id(module)] = module.weight
         module.weight = nn.Parameter(module.weight.detach())
 
-    def back(module, args, output):
+    def back(module: Layer, args: tuple, output: Tensor) -> None:
         module.weight = real.pop(id(module))
 
     state = {k: v.clone() for k, v in model.state_dict().items()}
@@ -165,8 +172,9 @@ def _used_outside(model: nn.Module, chosen: dict[str, nn.Module], example: Tenso
             handle.remove()
         model.load_state_dict(state)  # batch-norm statistics and the like are left as they were
     weights = {id(m.weight): name for name, m in chosen.items()}
-    seen, found = set(), set()
-    stack = [t.grad_fn for t in _tensors(output) if t.grad_fn is not None]
+    seen: set[Node] = set()
+    found: set[str | None] = set()
+    stack: list[Node | None] = [t.grad_fn for t in _tensors(output)]
     while stack:
         node = stack.pop()
         if node is None or node in seen:
@@ -177,29 +185,28 @@ def _used_outside(model: nn.Module, chosen: dict[str, nn.Module], example: Tenso
     return [name for name in chosen if name in found]
 
 
-def _tensors(output) -> list[Tensor]:
+def _tensors(output: object) -> list[Tensor]:
     if isinstance(output, Tensor):
         return [output]
     values = output.values() if isinstance(output, dict) else output if isinstance(output, (list, tuple)) else ()
     return [t for v in values for t in _tensors(v)]
 
 
-def _outputs(modules: list[nn.Module]) -> int:
+def _outputs(modules: list[Layer]) -> int:
     """The network's number of outputs: what the last registered layer gives, which is the head of a classifier."""
     return modules[-1].weight.shape[0]
 
 
-def _rebuild(module: nn.Module, rule: Rule) -> RuleLayer:
+def _rebuild(module: Layer, rule: Rule) -> RuleLayer:
     """The same layer, same Parameter objects, with a rule."""
     bias = module.bias is not None
+    new: Linear | Conv2d
     if isinstance(module, nn.Linear):
         new = Linear(module.in_features, module.out_features, bias, device="meta")
     else:
-        new = Conv2d(
-            module.in_channels, module.out_channels, module.kernel_size, module.stride, module.padding,
-            module.dilation, module.groups, bias, module.padding_mode, device="meta",
-        )  # fmt: skip
-    new.weight, new.bias = module.weight, module.bias
+        same = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        new = Conv2d(**{name: getattr(module, name) for name in same}, bias=bias, device="meta")
+    new.weight, new.bias = cast(nn.Parameter, module.weight), cast("nn.Parameter | None", module.bias)
     new.training = module.training
     for hooks in _HOOKS:
         setattr(new, hooks, getattr(module, hooks))

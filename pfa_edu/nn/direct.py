@@ -14,7 +14,7 @@ class ErrorBus:
     It is shared by the layers and by two hooks on the network, and is empty outside the network's forward pass.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.open = False
         self.taps: list[Tensor] = []
 
@@ -51,8 +51,9 @@ def connect_dfa(net: nn.Module) -> nn.Module:
     """
     bus = ErrorBus()
     for hook in list(net._forward_hooks.values()):
-        if isinstance(getattr(hook, "__self__", None), ErrorBus):
-            bus = hook.__self__
+        owner = getattr(hook, "__self__", None)
+        if isinstance(owner, ErrorBus):
+            bus = owner
             break
     else:
         net.register_forward_pre_hook(bus.start)

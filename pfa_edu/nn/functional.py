@@ -11,6 +11,8 @@ Direct feedback alignment has no F; its one-way :func:`tap` carries the output e
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, cast
+
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
@@ -18,13 +20,17 @@ from torch import Tensor
 from ..rules.base import Path
 
 Conv = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]  # stride, padding, dilation, groups
+Part = TypeVar("Part", Tensor, Tensor | None)
 
 
 class _Affine(torch.autograd.Function):
     """a = W h + b (or the convolution) with F_eff in place of W on the way back."""
 
     @staticmethod
-    def forward(ctx, h, W, b, F, L, M, E, a, mask, conv):
+    def forward(
+        ctx: Any, h: Tensor, W: Tensor, b: Tensor | None, F: Tensor | None, L: Tensor | None, M: Tensor | None,
+        E: Tensor | None, a: Tensor | None, mask: Tensor | None, conv: Conv | None,
+    ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(h, F, L, M, E, a, mask)  # W itself is not needed on the way back: that is the point
         ctx.conv = conv
         if conv is None:
@@ -33,7 +39,8 @@ class _Affine(torch.autograd.Function):
         return nnf.conv2d(h, W, b, stride, padding, dilation, groups)
 
     @staticmethod
-    def backward(ctx, delta):
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (delta,) = grad_outputs
         h, F, L, M, E, a, mask = ctx.saved_tensors
         need_h, need_W, need_b, need_F, need_L, need_M, _, need_a, _, _ = ctx.needs_input_grad
         grad_h = grad_W = grad_b = grad_L = grad_M = None
@@ -68,20 +75,20 @@ class _Affine(torch.autograd.Function):
         )  # fmt: skip
 
 
-def _linear_feedback(delta: Tensor, path: Path, fan_in: int) -> tuple[Tensor, Tensor | None]:
-    """δ F_eff, (rows, in), and δ L if it was made on the way; multiplies in the cheaper order."""
+def _linear_feedback(delta: Tensor, path: Path, fan_in: int) -> tuple[Tensor | None, Tensor | None]:
+    """δ F_eff, (rows, in), and δ L if it was computed on the way; multiplies in the cheaper order."""
     rows, out = delta.shape
     F, L, M, E, a, _ = path
     deltaL = None
     grad = delta @ F if F is not None else None
-    if L is not None:
+    if L is not None and M is not None:
         k = L.shape[1]
         extra = rows * out * fan_in if E is not None or F is not None else 0
         if rows * k * (out + fan_in) + extra >= out * k * fan_in + rows * out * fan_in:
-            return delta @ path.form(), None
+            return delta @ cast(Tensor, path.form()), None
         deltaL = delta @ L  # (rows, k)
         grad = deltaL @ M if grad is None else torch.addmm(grad, deltaL, M)  # (rows, in)
-    if E is not None:
+    if E is not None and a is not None:
         scaled = delta * a
         grad = scaled @ E if grad is None else torch.addmm(grad, scaled, E)
     return grad, deltaL
@@ -98,7 +105,10 @@ def linear(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path) -> Tensor
     >>> torch.autograd.grad(linear(h, W, None, Path(F=W)).sum(), h)[0].equal(torch.ones(3, 5) @ W)
     True
     """
-    h, weight, bias, *parts = _autocast(h, weight, bias, *path[:-1])  # ones and zeros need no cast
+    path.check(sent=h.requires_grad)
+    dtype = _autocast_dtype(h)
+    h, weight, bias = _cast(h, dtype), _cast(weight, dtype), _cast(bias, dtype)
+    parts = [_cast(part, dtype) for part in path[:-1]]  # the mask's ones and zeros need no cast
     out = _Affine.apply(h.reshape(-1, weight.shape[1]), weight, bias, *parts, path.mask, None)
     return out if h.dim() == 2 else out.view(*h.shape[:-1], weight.shape[0])
 
@@ -110,12 +120,14 @@ def conv2d(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path, conv: Con
     (stride, padding, dilation, groups), the first three as pairs of integers. F_eff is formed here (it is as small as
     the weight, and far smaller than the activations), so a product F = B R is differentiated by torch's chain rule.
     """
+    path.check(sent=h.requires_grad)
     closed = path.E is not None
     with torch.set_grad_enabled(torch.is_grad_enabled() and not closed):
         F = path.form()
-    if F is None:  # a path that was left out, since nothing is sent back: torch asks for a tensor of W's shape
+    if F is None:  # nothing is sent back, so the path was left out: torch still asks for a tensor of W's shape
         F = weight.detach()
-    h, weight, bias, F = _autocast(h, weight, bias, F)
+    dtype = _autocast_dtype(h)
+    h, weight, bias, F = _cast(h, dtype), _cast(weight, dtype), _cast(bias, dtype), _cast(F, dtype)
     batched = h if h.dim() == 4 else h[None]
     out = _Affine.apply(batched, weight, bias, F, None, None, None, path.a, None, conv)
     return out if h.dim() == 4 else out[0]
@@ -125,14 +137,14 @@ class _Tap(torch.autograd.Function):
     """Zeros of the error's shape whose gradient, the output error e, becomes h's gradient Dᵀ e."""
 
     @staticmethod
-    def forward(ctx, h, D, conv):
+    def forward(ctx: Any, h: Tensor, D: Tensor, conv: Conv | None) -> Tensor:
         ctx.save_for_backward(D)
         ctx.h_shape, ctx.conv = h.shape, conv
         return h.new_zeros(*(h.shape[:-1] if conv is None else h.shape[:1]), D.shape[0])
 
     @staticmethod
-    def backward(ctx, e):
-        (D,) = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (e,), (D,) = grad_outputs, ctx.saved_tensors
         if ctx.conv is None:
             return e.to(D.dtype) @ D, None, None  # (*, classes) @ (classes, in)
         stride, padding, dilation, _ = ctx.conv
@@ -157,19 +169,22 @@ def tap(h: Tensor, D: Tensor, conv: Conv | None = None) -> Tensor:
     repeated at every output position of a convolution. Shapes: ``h`` (\\*, in), ``D`` (classes, in), result
     (\\*, classes); for a convolution ``h`` (batch, in, H, W), ``D`` (classes, in, kh, kw), result (batch, classes).
     """
-    h, D = _autocast(h, D)
+    dtype = _autocast_dtype(h)
+    h, D = _cast(h, dtype), _cast(D, dtype)
     if conv is not None and h.dim() == 3:
         return _Tap.apply(h[None], D, conv)[0]
     return _Tap.apply(h, D, conv)
 
 
-def _autocast(*tensors: Tensor | None) -> list[Tensor | None]:
-    """Casts as ``torch.autocast`` would for a matrix product; the casts are differentiable, so gradients keep float32.
+def _autocast_dtype(like: Tensor) -> torch.dtype | None:
+    """What ``torch.autocast`` computes matrix products in, on the device of ``like``; None where it is off."""
+    kind = like.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+
+def _cast(t: Part, dtype: torch.dtype | None) -> Part:
+    """Casts as ``torch.autocast`` would for a matrix product; the cast is differentiable, so gradients keep float32.
 
     A custom function is opaque to autocast: without this its backward would meet bf16 errors with float32 weights.
     """
-    kind = tensors[0].device.type
-    if not torch.is_autocast_enabled(kind):
-        return list(tensors)
-    dtype = torch.get_autocast_dtype(kind)
-    return [t.to(dtype) if t is not None and t.dtype is torch.float32 else t for t in tensors]
+    return t if dtype is None or t is None or t.dtype is not torch.float32 else t.to(dtype)

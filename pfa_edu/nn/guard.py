@@ -60,9 +60,12 @@ def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
                 f"{type(optimizer).__name__}: {way_out}"
             )
         if where_W != where_a:
-            place = {None: "no parameter group"}
             raise ConfigError(
                 f"PFA's {form} form needs the layer's weight and its scalar feedback.a in one parameter group; for the "
-                f"layer of shape {shape} the weight is in {place.get(where_W, f'group {where_W}')} and a in "
-                f"{place.get(where_a, f'group {where_a}')}: put a beside its weight, or {way_out}"
+                f"layer of shape {shape} the weight is in {_place(where_W)} and a in {_place(where_a)}: "
+                f"put a beside its weight, or {way_out}"
             )
+
+
+def _place(group: int | None) -> str:
+    return "no parameter group" if group is None else f"group {group}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import torch
 import torch.nn.functional as nnf
@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..rules import BP, Feedback, Path, Rule
 from ..rules import rule as rule_by_name
+from ..rules.base import Layer
 from . import functional, guard
 from .functional import Conv
 
 if TYPE_CHECKING:
     from .direct import ErrorBus
+
+
+Size: TypeAlias = int | tuple[int, int]
 
 
 class RuleLayer(nn.Module):
@@ -36,7 +40,7 @@ class RuleLayer(nn.Module):
     def set_rule(self, rule: Rule | str) -> None:
         """Gives the layer another rule and draws its feedback; the forward weight stays."""
         self.rule = rule = rule_by_name(rule)
-        self.feedback = rule.make(self)
+        self.feedback = rule.make(cast(Layer, self))  # a RuleLayer is always one of torch's two layers as well
         self._use_backprop = False
         self._bus: ErrorBus | None = None
         guard.watch(self)
@@ -73,12 +77,11 @@ class RuleLayer(nn.Module):
         """What learns in the feedback: KP's F, PFA's R, the closed form's a; nothing elsewhere."""
         return [] if self.feedback is None else list(self.feedback.parameters())
 
-    def _plain(self) -> bool:
-        """Whether this forward pass needs no feedback: backprop, or nothing will be differentiated."""
-        return self.feedback is None or self._use_backprop or not torch.is_grad_enabled()
+    def _needed(self) -> Feedback | None:
+        """The feedback, if this forward pass needs it; None under backprop, or if nothing will be differentiated."""
+        return None if self._use_backprop or not torch.is_grad_enabled() else self.feedback
 
-    def _path(self, h: Tensor) -> Path:
-        feedback = self.feedback
+    def _path(self, h: Tensor, feedback: Feedback) -> Path:
         if feedback.training:
             feedback.new_batch()
         path = feedback.path(self.weight) if h.requires_grad else feedback.path_unsent(self.weight)
@@ -93,7 +96,7 @@ class RuleLayer(nn.Module):
             out.register_hook(lambda delta: setattr(self, "delta", delta.detach()))
         return out
 
-    def _send_tap(self, h: Tensor, conv: Conv | None = None) -> Tensor:
+    def _send_tap(self, h: Tensor, D: Tensor, conv: Conv | None = None) -> Tensor:
         """Leaves a tap on h with the network's output and cuts every other way back through this layer."""
         if not h.requires_grad:
             return h
@@ -102,7 +105,7 @@ class RuleLayer(nn.Module):
                 "a DFA layer was called outside a forward pass of its network, so the output error cannot reach it: "
                 "use convert(network, DFA()), or connect_dfa(network) for a network built layer by layer, and call that"
             )
-        self._bus.taps.append(functional.tap(h, self.feedback.D, conv))
+        self._bus.taps.append(functional.tap(h, D, conv))
         return h.detach()
 
     def extra_repr(self) -> str:
@@ -124,18 +127,23 @@ class Linear(RuleLayer, nn.Linear):
     (torch.Size([512, 5120]), torch.Size([5120, 784]), torch.Size([512, 784]))
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter | None  # type: ignore[assignment]  # torch forgets to say that it may be absent
+
     def __init__(
-        self, in_features, out_features, bias=True, *, rule: Rule | str | None = None, device=None, dtype=None
-    ):
+        self, in_features: int, out_features: int, bias: bool = True, *, rule: Rule | str | None = None,
+        device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+    ):  # fmt: skip
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.set_rule(rule if rule is not None else BP())
 
     def forward(self, h: Tensor) -> Tensor:
-        if self._plain():
+        feedback = self._needed()
+        if feedback is None:
             return nnf.linear(h, self.weight, self.bias)
-        if self.feedback.direct:
-            return nnf.linear(self._send_tap(h), self.weight, self.bias)
-        return self._recorded(h, functional.linear(h, self.weight, self.bias, self._path(h)))
+        if feedback.direct:
+            return nnf.linear(self._send_tap(h, feedback.D), self.weight, self.bias)
+        return self._recorded(h, functional.linear(h, self.weight, self.bias, self._path(h, feedback)))
 
 
 class Conv2d(RuleLayer, nn.Conv2d):
@@ -149,9 +157,14 @@ class Conv2d(RuleLayer, nn.Conv2d):
     torch.Size([64, 3, 3, 3])
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
-        padding_mode="zeros", *, rule: Rule | str | None = None, device=None, dtype=None,
+        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Size | str = 0,
+        dilation: Size = 1, groups: int = 1, bias: bool = True,
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros", *,
+        rule: Rule | str | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None,
     ):  # fmt: skip
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
@@ -159,13 +172,14 @@ class Conv2d(RuleLayer, nn.Conv2d):
         self.set_rule(rule if rule is not None else BP())
 
     def forward(self, h: Tensor) -> Tensor:
-        if self._plain():
+        feedback = self._needed()
+        if feedback is None:
             return self._conv_forward(h, self.weight, self.bias)
         h, padding = self._pad(h)
         conv = (self.stride, padding, self.dilation, self.groups)
-        if self.feedback.direct:
-            return nnf.conv2d(self._send_tap(h, conv), self.weight, self.bias, *conv)
-        return self._recorded(h, functional.conv2d(h, self.weight, self.bias, self._path(h), conv))
+        if feedback.direct:
+            return nnf.conv2d(self._send_tap(h, feedback.D, conv), self.weight, self.bias, *conv)
+        return self._recorded(h, functional.conv2d(h, self.weight, self.bias, self._path(h, feedback), conv))
 
     def _pad(self, h: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Padding as integers; what a convolution cannot do itself is padded here, and differentiated by torch."""

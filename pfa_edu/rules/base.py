@@ -27,7 +27,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -53,12 +53,20 @@ class Path(NamedTuple):
     a: Tensor | None = None
     mask: Tensor | None = None
 
+    def check(self, sent: bool) -> None:
+        """ConfigError for half of a part, or for no part at all although an error is to be ``sent`` back."""
+        if (self.L is None) != (self.M is None) or (self.E is not None and self.a is None):
+            given = ", ".join(name for name, part in zip(self._fields, self, strict=True) if part is not None)
+            raise ConfigError(f"a feedback path with {given} alone: L goes with M, and E with a")
+        if sent and self.F is None and self.L is None and self.E is None:
+            raise ConfigError("a feedback path without parts cannot send an error back: give it F, L and M, or E and a")
+
     def form(self) -> Tensor | None:
         """F_eff as one tensor of W's shape; None for a path without parts."""
         total = self.F
         if self.L is not None and self.M is not None:
-            learns = self.mask is not None and torch.is_grad_enabled()  # then the chain rule has to meet the mask
-            M = self.M * self.mask if learns else self.M
+            # while it learns, the chain rule has to meet the mask
+            M = self.M * self.mask if self.mask is not None and torch.is_grad_enabled() else self.M
             product = (self.L @ M.flatten(1)).view(self.L.shape[0], *M.shape[1:])
             total = product if total is None else total + product
         if self.E is not None and self.a is not None:
@@ -77,6 +85,8 @@ class Feedback(nn.Module):
     """Right only under plain SGD with W and ``self.a`` in one parameter group; checked at an optimiser's first step."""
     direct: ClassVar[bool] = False
     """The output error arrives through ``self.D`` (direct feedback alignment); there is no feedback weight."""
+    a: nn.Parameter  # of a feedback that is sgd_only
+    D: Tensor  # of a feedback that is direct
 
     def path(self, weight: Tensor) -> Path:
         """The feedback weight beside ``weight`` (W), in parts. Called in every training forward pass."""
@@ -88,6 +98,9 @@ class Feedback(nn.Module):
 
     def new_batch(self) -> None:
         """Called before every forward in training mode, for a rule that draws its feedback again for every batch."""
+
+
+Layer: TypeAlias = nn.Linear | nn.Conv2d  # what can hold a rule
 
 
 class Look(NamedTuple):
@@ -137,7 +150,7 @@ class Rule:
             )
         _classes.append(cls)
 
-    def make(self, layer: nn.Module) -> Feedback | None:
+    def make(self, layer: Layer) -> Feedback | None:
         """Draws the feedback for ``layer`` beside its present ``layer.weight``; None: the layer learns by backprop."""
         raise ConfigError(f"{type(self).__name__} is not a complete rule: define make(self, layer)")
 
@@ -258,7 +271,8 @@ def forget(cls: type[Rule]) -> None:
 
 def rules_in(net: nn.Module) -> Iterator[Rule]:
     """Every rule that a layer of ``net`` has, once."""
-    return iter(dict.fromkeys(m.rule for m in net.modules() if isinstance(getattr(m, "rule", None), Rule)))
+    held = (getattr(m, "rule", None) for m in net.modules())
+    return iter(dict.fromkeys(rule for rule in held if isinstance(rule, Rule)))
 
 
 def _known(cls: type[Rule], knobs: dict[str, Any]) -> dict[str, Any]:

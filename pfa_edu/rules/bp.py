@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import nn
-
-from .base import Look, Rule
+from .base import Layer, Look, Rule
 
 
 class BP(Rule):
@@ -16,7 +14,7 @@ class BP(Rule):
     look: ClassVar[Look] = Look("BP", "#000000", "o")
     equation: ClassVar[str] = "F = W"
 
-    def make(self, layer: nn.Module) -> None:
+    def make(self, layer: Layer) -> None:
         return None
 
     def limit(self, out: float = float("inf")) -> float:

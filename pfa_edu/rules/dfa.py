@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._settings import whole
 from ..errors import ConfigError
-from .base import Feedback, Look, Rule, hidden
+from .base import Feedback, Layer, Look, Rule, hidden
 from .draw import check_density, mask, masked, xavier
 
 
@@ -25,7 +25,7 @@ class DFA(Rule):
     outputs: int | None = hidden(None)
     density: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.outputs is not None:
             outputs = whole("DFA's outputs", self.outputs, low=1, what="the size of the network's output")
             object.__setattr__(self, "outputs", outputs)
@@ -34,7 +34,7 @@ class DFA(Rule):
     def for_network(self, outputs: int) -> DFA:
         return self if self.outputs is not None else dataclasses.replace(self, outputs=outputs)
 
-    def make(self, layer: nn.Module) -> Feedback:
+    def make(self, layer: Layer) -> Feedback:
         if self.outputs is None:
             raise ConfigError(
                 "DFA must know the size of the network's output: say DFA(outputs=10), or use convert(model, DFA()), "
@@ -48,6 +48,7 @@ class Direct(Feedback):
     """``D`` (classes, in, ...) carries the output error to the layer's input; there is no F."""
 
     direct: ClassVar[bool] = True
+    D: Tensor
 
     def __init__(self, weight: Tensor, fan_in: int, classes: int, density: float = 1.0):
         super().__init__()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from .base import Feedback, Look, Path, Rule
+from .base import Feedback, Layer, Look, Path, Rule
 from .draw import check_density, mask, masked, xavier
 
 
@@ -18,15 +18,17 @@ class FA(Rule):
     equation: ClassVar[str] = "F random, fixed"
     density: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "density", check_density(self.density))
 
-    def make(self, layer: nn.Module) -> Feedback:
+    def make(self, layer: Layer) -> Feedback:
         return Fixed(layer.weight, self.density)
 
 
 class Fixed(Feedback):
     """``F`` (W's shape) random and fixed."""
+
+    F: Tensor
 
     def __init__(self, weight: Tensor, density: float = 1.0):
         super().__init__()

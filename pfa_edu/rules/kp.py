@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from .base import Feedback, Look, Path, Rule
+from .base import Feedback, Layer, Look, Path, Rule
 from .draw import xavier
 
 
@@ -21,7 +21,7 @@ class KP(Rule):
     equation: ClassVar[str] = "F learns as W does"
     aligns_by_decay: ClassVar[bool] = True
 
-    def make(self, layer: nn.Module) -> Feedback:
+    def make(self, layer: Layer) -> Feedback:
         return KolenPollack(layer.weight)
 
     def limit(self, out: float = float("inf")) -> float:

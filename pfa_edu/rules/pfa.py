@@ -6,11 +6,10 @@ import dataclasses
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
 
 from .._settings import choice, real
 from ..errors import ConfigError
-from .base import Feedback, Look, Rule, hidden
+from .base import Feedback, Layer, Look, Rule, hidden
 from .draw import check_density
 from .product import ClosedProduct, DeferredProduct, Product
 from .theory import alignment_limit
@@ -45,7 +44,7 @@ class PFA(Rule):
     density: float = 1.0
     form: str = hidden("auto")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         what = "mid neurons per output neuron"
         object.__setattr__(self, "ratio", real("ratio", self.ratio, high=MOST_RATIO, above=0, what=what))
         object.__setattr__(self, "density", check_density(self.density))
@@ -77,7 +76,7 @@ class PFA(Rule):
         masked = "deferred" if first else "explicit"
         return dataclasses.replace(self, form="closed" if self.density == 1 else masked)
 
-    def make(self, layer: nn.Module) -> Feedback:
+    def make(self, layer: Layer) -> Feedback:
         mid = self.mid(layer.weight.shape[0])
         if self.form == "closed":
             return ClosedProduct(layer.weight, mid, self.orthogonal)
@@ -97,7 +96,7 @@ class PFAo(Rule):
     aligns_by_decay: ClassVar[bool] = True
     form: str = hidden("auto")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         choice("form of PFA-o", self.form, ["auto", "explicit", "closed"])
 
     def mid(self, out: int) -> int:
@@ -111,8 +110,8 @@ class PFAo(Rule):
             return self
         return dataclasses.replace(self, form="closed" if optimizer is torch.optim.SGD else "explicit")
 
-    def make(self, layer: nn.Module) -> Feedback:
-        weight: Tensor = layer.weight
+    def make(self, layer: Layer) -> Feedback:
+        mid = layer.weight.shape[0]
         if self.form == "closed":
-            return ClosedProduct(weight, weight.shape[0], orthogonal=True)
-        return Product(weight, weight.shape[0], orthogonal=True, density=1.0)
+            return ClosedProduct(layer.weight, mid, orthogonal=True)
+        return Product(layer.weight, mid, orthogonal=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -44,6 +45,7 @@ def _pieces(weight: Tensor, mid: int, orthogonal: bool, density: float, most: in
 def _check_memory(weight: Tensor, mid: int) -> None:
     """MemoryLimitError before anything is allocated: R, its gradient and its momentum, beside what the machine has."""
     wanted = 4 * (3 * mid * weight[0].numel() + mid * weight.shape[0])
+    there: float
     if weight.device.type == "cuda":
         there = torch.cuda.get_device_properties(weight.device).total_memory
     elif weight.device.type == "cpu":
@@ -58,8 +60,6 @@ def _check_memory(weight: Tensor, mid: int) -> None:
 
 
 def _physical_memory() -> float:
-    import os
-
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # not every system says
@@ -73,6 +73,10 @@ class Product(Feedback):
     Masks, where the path is sparse: ``B_mask``, ``R_mask``. R is masked once, here, and stays so because its gradient
     is: an optimiser moves nothing that has neither a value, nor a gradient, nor momentum.
     """
+
+    B: Tensor
+    B_mask: Tensor | None
+    R_mask: Tensor | None
 
     def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0):
         super().__init__()
@@ -98,6 +102,10 @@ class DeferredProduct(Feedback):
     """
 
     sgd_only: ClassVar[bool] = True
+    B: Tensor
+    B_mask: Tensor | None
+    R_mask: Tensor | None
+    start: Tensor
 
     def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0):
         super().__init__()
@@ -133,24 +141,26 @@ class ClosedProduct(Feedback):
     """
 
     sgd_only: ClassVar[bool] = True
+    G: Tensor
+    E: Tensor
 
     def __init__(self, weight: Tensor, mid: int, orthogonal: bool):
         super().__init__()
         out = weight.shape[0]
         most = mid if orthogonal else max(1, _PIECE // max(out, weight[0].numel()))
-        G = E = None
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        identity = torch.eye(out, dtype=dtype, device=weight.device)
+        G = identity if orthogonal else torch.zeros_like(identity)
+        E = weight.new_zeros(out, weight[0].numel(), dtype=dtype)  # (out, in·area)
         with torch.no_grad():
             for B, R in _pieces(weight, mid, orthogonal, 1.0, most):
-                BR = B @ R.flatten(1)  # (out, in·area)
-                E = BR if E is None else E.add_(BR)
+                E.addmm_(B, R.flatten(1))
                 if not orthogonal:
-                    G = B @ B.t() if G is None else G.addmm_(B, B.t())
-            if G is None:
-                G = torch.eye(out, dtype=E.dtype, device=E.device)
-            E = (E - G @ weight.to(E.dtype).flatten(1)).view(weight.shape)
+                    G.addmm_(B, B.t())
+            E.sub_(G @ weight.to(dtype).flatten(1))
         self.orthogonal = orthogonal
         self.register_buffer("G", G.to(weight.dtype))
-        self.register_buffer("E", E.to(weight.dtype))
+        self.register_buffer("E", E.view(weight.shape).to(weight.dtype))
         self.a = nn.Parameter(torch.ones((), dtype=weight.dtype, device=weight.device))
 
     def path(self, weight: Tensor) -> Path:

@@ -6,10 +6,10 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._settings import choice
-from .base import Feedback, Look, Path, Rule
+from .base import Feedback, Layer, Look, Path, Rule
 from .draw import check_density, mask, masked, xavier, xavier_scale
 
 
@@ -26,11 +26,11 @@ class SF(Rule):
     kind: str = "uniform"
     density: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         choice("kind of sign symmetry", self.kind, ["uniform", "fixed", "batch"])
         object.__setattr__(self, "density", check_density(self.density))
 
-    def make(self, layer: nn.Module) -> Feedback:
+    def make(self, layer: Layer) -> Feedback:
         return SignSymmetric(layer.weight, self.kind, self.density)
 
 
@@ -40,6 +40,9 @@ class SignSymmetric(Feedback):
     uniform: s = sqrt(2/(fan_in+fan_out)); fixed: ``M`` = abs(Xavier), drawn once; batch: ``M`` drawn again, in place,
     in every training forward pass.
     """
+
+    M: Tensor | None
+    mask: Tensor | None
 
     def __init__(self, weight: Tensor, kind: str = "uniform", density: float = 1.0):
         super().__init__()
@@ -55,6 +58,6 @@ class SignSymmetric(Feedback):
 
     def new_batch(self) -> None:
         """brSF's new magnitude: Xavier-uniform's absolute value is uniform on [0, sqrt(3)·s)."""
-        if self.kind == "batch":
+        if self.kind == "batch" and self.M is not None:
             with torch.no_grad():
                 self.M.uniform_(0, math.sqrt(3) * self.scale)
