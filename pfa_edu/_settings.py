@@ -15,7 +15,7 @@ from .errors import ConfigError, unknown
 
 
 def whole(name: str, value: Any, low: int | None = None, high: int | None = None, what: str = "") -> int:
-    """``value`` as an int within [low, high]; ConfigError for anything else, 2.5 and True among it.
+    """``value`` as an int within [low, high]; ConfigError for anything else, such as 2.5 or True.
 
     >>> whole("epochs", 3.0, low=1)
     3

@@ -14,7 +14,7 @@ class PfaEduError(Exception):
 
 
 class ConfigError(PfaEduError, ValueError):
-    """A setting that cannot be: an unknown name, a number out of range, two options that exclude each other."""
+    """An impossible setting: an unknown name, a number out of range, two options that exclude each other."""
 
 
 class DataError(PfaEduError, RuntimeError):
@@ -34,7 +34,7 @@ class BusyError(OutputError):
 
 
 class LessonError(PfaEduError, RuntimeError):
-    """A notebook of which a cell failed."""
+    """A notebook with a cell that failed."""
 
 
 class DivergenceError(PfaEduError, ArithmeticError):
@@ -48,11 +48,11 @@ class GridError(PfaEduError, RuntimeError):
 
 
 class ParallelError(PfaEduError, RuntimeError):
-    """Processes that train one network and have lost one another, or no longer hold the same network."""
+    """Processes that train one network together and have lost contact, or no longer hold the same network."""
 
 
 class MemoryLimitError(PfaEduError, MemoryError):
-    """The machine has not enough memory for the network and batch."""
+    """The machine does not have enough memory for the network and batch."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:

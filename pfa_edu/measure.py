@@ -56,9 +56,8 @@ def gradient_angle(net: nn.Module, loss_fn: Loss, x: Tensor, y: Tensor) -> dict[
     """Angle in degrees between the rule's weight gradient and backprop's, per layer, at the same weights and batch.
 
     0° is backprop's own direction, 90° no information; beyond it a step of this layer alone would raise the loss.
-    Shapes: ``x`` (batch, ...),
-    ``y`` whatever ``loss_fn(net(x), y)`` takes; the loss must be a scalar. Leaves the network, its ``.grad``, its
-    batch-norm statistics and the random stream as they were.
+    Shapes: ``x`` (batch, ...), ``y`` whatever ``loss_fn(net(x), y)`` takes; the loss must be a scalar. Leaves the
+    network, its ``.grad``, its batch-norm statistics and the random stream as they were.
     """
     found = {name: layer for name, layer in layers(net).items() if layer.weight.requires_grad}
     if not found:

@@ -149,7 +149,7 @@ def _obstacle(module: Layer, owners: dict[int, set[int]]) -> str | None:
 def _used_outside(model: nn.Module, chosen: dict[str, Layer], example: Tensor) -> list[str]:
     """Names of layers whose weight enters the graph of ``model(example)`` through another operation than their own.
 
-    Each layer's own call is given a stand-in for its weight, so whatever still reaches the weight is somebody else.
+    Each layer's own call is given a stand-in for its weight: whatever still reaches the weight is another use of it.
     """
     handles: list[RemovableHandle] = []
     real: dict[int, Tensor] = {}
@@ -193,7 +193,7 @@ def _tensors(output: object) -> list[Tensor]:
 
 
 def _outputs(modules: list[Layer]) -> int:
-    """The network's number of outputs: what the last registered layer gives, which is the head of a classifier."""
+    """The network's number of outputs: that of the last registered layer, the head of a classifier."""
     return modules[-1].weight.shape[0]
 
 

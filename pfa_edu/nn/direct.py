@@ -37,8 +37,8 @@ class ErrorBus:
             if tap.shape != output.shape:
                 raise ConfigError(
                     f"DFA: a layer's taps have shape {tuple(tap.shape)} and the network's output "
-                    f"{tuple(output.shape)}: the outputs it was told ({tap.shape[-1]}) or its batch size do not "
-                    f"match the network's"
+                    f"{tuple(output.shape)}: the number of outputs it was given ({tap.shape[-1]}) or its batch size "
+                    f"does not match the network's"
                 )
             output = output + tap
         return output
@@ -47,7 +47,7 @@ class ErrorBus:
 def connect_dfa(net: nn.Module) -> nn.Module:
     """Links the DFA layers inside ``net`` to its output, so that each receives e = dL/d(output of net).
 
-    ``convert`` does this itself; call it for a network built layer by layer. Calling it again changes nothing.
+    ``convert`` calls this for you; call it yourself for a network built layer by layer. A second call changes nothing.
     """
     bus = ErrorBus()
     for hook in list(net._forward_hooks.values()):

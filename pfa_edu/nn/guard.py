@@ -1,4 +1,4 @@
-"""The check that a form which holds under SGD alone is trained by SGD: made before an optimiser's first step.
+"""Checks, before an optimiser's first step, that a form which is exact only under SGD is trained by SGD.
 
 A layer cannot see its optimiser, but torch calls a hook before every step of each one.
 """
@@ -22,7 +22,7 @@ _hooked: list[bool] = []
 
 
 def watch(layer: RuleLayer) -> None:
-    """From now on every optimiser that holds ``layer``'s weight is checked, if its form asks for that."""
+    """From now on every optimiser that holds ``layer``'s weight is checked, if its form requires that."""
     if layer.feedback is None or not layer.feedback.sgd_only:
         return
     if not _hooked:
@@ -40,7 +40,7 @@ def _before_step(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) ->
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """ConfigError if ``optimizer`` holds the weight or ``a`` of a closed or deferred PFA layer in a wrong way.
+    """ConfigError if ``optimizer`` trains a closed or deferred PFA layer in a way that its form does not allow.
 
     Every optimiser is checked before its first step; call this to find out earlier.
     """
@@ -56,7 +56,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
         shape, form = tuple(layer.weight.shape), getattr(layer.rule, "form", type(feedback).__name__)
         if not isinstance(optimizer, torch.optim.SGD):
             raise ConfigError(
-                f"PFA's {form} form holds under SGD only, and a layer of shape {shape} is trained by "
+                f"PFA's {form} form holds under SGD only, but a layer of shape {shape} is trained by "
                 f"{type(optimizer).__name__}: {way_out}"
             )
         if where_W != where_a:

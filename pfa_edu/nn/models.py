@@ -118,11 +118,11 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
         raise unknown("network", kind, ["mlp", "resnet18", *_DEPTHS])
     if kind == "resnet18":
         if numbers or input_shape[0] != 3:
-            raise ConfigError(f"network {name!r} for {input_shape[0]} channels: 'resnet18' has one width and takes 3")
+            raise ConfigError(f"network {name!r} for {input_shape[0]} channels: resnet18 takes 3, in one width only")
         from torchvision.models import resnet18  # here: it takes two seconds to import, and no other network needs it
 
         return resnet18(num_classes=classes)
-    if not all(n.isdigit() and int(n) > 0 for n in numbers) or (kind != "mlp" and len(numbers) > 1):
+    if not all(n.isdecimal() and int(n) > 0 for n in numbers) or (kind != "mlp" and len(numbers) > 1):
         raise ConfigError(f"network {name!r}: as 'mlp-512-512' (hidden sizes), 'resnet20' or 'resnet20-8' (its width)")
     sizes = [int(n) for n in numbers]
     if kind == "mlp":

@@ -1,4 +1,4 @@
-"""The rules: one file each, with its knobs, its feedback module and what anybody may ask of it."""
+"""The rules: one file each, with its knobs, its feedback module and everything else that depends on the rule."""
 # ruff: noqa: I001 - the order of import is the order of every legend and table
 
 from .base import Feedback, Look, Path, Rule, rule, rules, rules_in

@@ -1,6 +1,6 @@
 """What every rule has in common: the feedback path, the feedback module of a layer, the rule itself, the registry.
 
-A rule is one class in one file. Its knobs are annotated attributes, and defining it is all that it needs to be known
+A rule is one class in one file. Its knobs are annotated attributes, and once the class is defined, the rule is known
 everywhere: by name, on the command line, in sweeps, figures and the race.
 
 >>> class Halved(Rule):
@@ -42,7 +42,7 @@ class Path(NamedTuple):
     Kept apart because δ is a thin matrix (batch × out): (δ L) M is often far cheaper than δ (L M).
 
     Shapes: ``F``, ``E`` as W; ``L`` (out, k); ``M`` (k, in, ...) with W's trailing sizes; ``a`` a scalar tensor;
-    ``mask`` as M, ones and zeros: which of M's entries exist. M is zero elsewhere, and its gradient is made so.
+    ``mask`` as M, ones and zeros: which of M's entries exist. M is zero elsewhere, and so is its gradient.
     A part that requires a gradient learns: ``F`` receives W's gradient ∇W, ``M`` receives Lᵀ ∇W.
     """
 
@@ -82,7 +82,7 @@ class Feedback(nn.Module):
     """
 
     sgd_only: ClassVar[bool] = False
-    """Right only under plain SGD with W and ``self.a`` in one parameter group; checked at an optimiser's first step."""
+    """Exact only under SGD, with W and ``self.a`` in one parameter group; checked at an optimiser's first step."""
     direct: ClassVar[bool] = False
     """The output error arrives through ``self.D`` (direct feedback alignment); there is no feedback weight."""
     a: nn.Parameter  # of a feedback that is sgd_only
@@ -136,7 +136,7 @@ class Rule:
         super().__init_subclass__(**kwargs)
         dataclass(frozen=True)(cls)
         del cls.__setattr__, cls.__delattr__  # Rule's own do it, and a second @dataclass(frozen=True) is then no error
-        if abstract:  # a base of several rules is none itself
+        if abstract:  # a base class that several rules share is not a rule
             return
         if "name" not in cls.__dict__:
             cls.name = cls.__name__.lower()
@@ -145,8 +145,8 @@ class Rule:
         taken = next((c for c in _classes if _spelt(c.name) == _spelt(cls.name)), None)
         if taken is not None:
             raise ConfigError(
-                f"the name {cls.name!r} is {taken.__module__}.{taken.__qualname__}'s already: give {cls.__name__} "
-                f'another, name = "..."'
+                f"the name {cls.name!r} is already taken by {taken.__module__}.{taken.__qualname__}: give "
+                f'{cls.__name__} another one, name = "..."'
             )
         _classes.append(cls)
 
@@ -155,7 +155,7 @@ class Rule:
         raise ConfigError(f"{type(self).__name__} is not a complete rule: define make(self, layer)")
 
     def limit(self, out: float = float("inf")) -> float | None:
-        """Where theory lets the path angle of a layer of ``out`` neurons end, in degrees; None: it does not say."""
+        """Where theory says the path angle of a layer of ``out`` neurons ends, in degrees; None: no prediction."""
         return None
 
     def mid(self, out: int) -> int | None:
@@ -176,7 +176,7 @@ class Rule:
     # Hooks of a training run, as pe.Callback has them: ``run`` is the Trainer, with net, optimizer, data, epoch, step.
 
     def before_training(self, run: Any) -> None:
-        """Once, before the first epoch; not when a run that was cut goes on."""
+        """Once, before the first epoch; not when an interrupted run resumes."""
 
     def before_epoch(self, run: Any) -> None:
         """Before every epoch."""
@@ -188,11 +188,11 @@ class Rule:
         """After the optimiser's step; a rule that ``records`` finds h and δ at ``layer.h`` and ``layer.delta``."""
 
     def on_epoch(self, run: Any) -> None:
-        """After an epoch was measured, before its checkpoint is written."""
+        """After an epoch has been measured, before its checkpoint is written."""
 
     @classmethod
     def knobs(cls) -> dict[str, dataclasses.Field]:
-        """The knobs that change what is learned, by name: not how it is computed (``form``), nor what is found out."""
+        """The knobs that change what is learned, by name; neither ``form`` nor what convert() fills in is one."""
         return {f.name: f for f in dataclasses.fields(cls) if not f.metadata.get("hidden")}
 
     @property
@@ -207,14 +207,14 @@ class Rule:
 
 
 def _frozen(self: Rule, name: str, value: Any = None) -> NoReturn:
-    raise dataclasses.FrozenInstanceError(f"a rule does not change: use dataclasses.replace(rule, {name}=...)")
+    raise dataclasses.FrozenInstanceError(f"a rule cannot be changed: use dataclasses.replace(rule, {name}=...)")
 
 
 Rule.__setattr__ = Rule.__delattr__ = _frozen  # type: ignore[method-assign,assignment]
 
 
 def hidden(default: Any) -> Any:
-    """A dataclass field that is no knob: it does not change what is learned."""
+    """A dataclass field that is not a knob: it does not change what is learned."""
     return dataclasses.field(default=default, metadata={"hidden": True})
 
 
@@ -228,7 +228,7 @@ def rules() -> dict[str, type[Rule]]:
 
 
 def rule(name: Rule | str, **knobs: Any) -> Rule:
-    """The rule of that name with the given knobs; a rule is itself.
+    """The rule of that name with the given knobs; a rule object is returned as it is.
 
     ``name``: as in :func:`rules`, in any spelling ('PFA-o', 'pfao'), or 'module:Class' for a rule of your own.
 
@@ -238,7 +238,7 @@ def rule(name: Rule | str, **knobs: Any) -> Rule:
     if isinstance(name, Rule):
         return dataclasses.replace(name, **_known(type(name), knobs)) if knobs else name
     if isinstance(name, type) and issubclass(name, Rule):
-        raise ConfigError(f"rule {name.__name__} is a class: write {name.__name__}(), with its knobs in the brackets")
+        raise ConfigError(f"rule {name.__name__} is a class: write {name.__name__}(), with any knobs inside")
     text = str(name)
     cls = _imported(text) if ":" in text else {_spelt(k): c for k, c in rules().items()}.get(_spelt(text))
     if cls is None:
@@ -270,7 +270,7 @@ def forget(cls: type[Rule]) -> None:
 
 
 def rules_in(net: nn.Module) -> Iterator[Rule]:
-    """Every rule that a layer of ``net`` has, once."""
+    """The distinct rules of the layers of ``net``."""
     held = (getattr(m, "rule", None) for m in net.modules())
     return iter(dict.fromkeys(rule for rule in held if isinstance(rule, Rule)))
 
@@ -291,7 +291,7 @@ def _imported(text: str) -> type[Rule]:
     """The class that 'module:Class' names."""
     module, _, name = text.partition(":")
     if "" not in sys.path:
-        sys.path.insert(0, "")  # a rule in the present folder, as `python -m` would find it
+        sys.path.insert(0, "")  # a rule in the current folder, as `python -m` would find it
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -8,7 +8,7 @@ from .base import Layer, Look, Rule
 
 
 class BP(Rule):
-    """Backpropagation: F = W, which asks every pair of neurons for symmetric synapses."""
+    """Backpropagation: F = W, which takes symmetric synapses between every pair of neurons."""
 
     name: ClassVar[str] = "bp"
     look: ClassVar[Look] = Look("BP", "#000000", "o")

@@ -16,7 +16,7 @@ from .draw import check_density, mask, masked, xavier
 class DFA(Rule):
     """Direct feedback alignment (Nøkland 2016): the output error reaches every layer through its own fixed D.
 
-    ``outputs``: the size of the network's output (number of classes). ``convert()`` finds it itself.
+    ``outputs``: the size of the network's output (number of classes). ``convert()`` fills it in.
     """
 
     name: ClassVar[str] = "dfa"

@@ -13,7 +13,7 @@ from .draw import xavier
 class KP(Rule):
     """Kolen-Pollack (Kolen & Pollack 1994; Akrout et al. 2019): F is its own weight and receives W's gradient.
 
-    F − W does not change by learning: only weight decay makes it fade, see :class:`PFA`.
+    Learning leaves F − W as it is: only weight decay makes it fade, see :class:`PFA`.
     """
 
     name: ClassVar[str] = "kp"

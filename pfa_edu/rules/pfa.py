@@ -28,11 +28,11 @@ class PFA(Rule):
     ``form`` says how F is computed, not what is learned. ``'explicit'`` holds B and R and is right for every optimiser.
     ``'closed'`` holds G, E, a: the same F at a cost free of the ratio, but only under SGD (any momentum, Nesterov, any
     schedule) with W and a under the same settings, gradients untouched between backward and step, and no mask. A wrong
-    optimiser is an error at its first step. Element-wise gradient clipping cannot be seen and would make it wrong: use
-    the explicit form there. ``'deferred'`` holds B and, for the rest, asks what the closed form asks, but allows
-    masks: R is worked out from W when it is needed. It is free in a layer that sends no error back, the first one, and
-    dear elsewhere. ``'auto'``: explicit in a layer or a network of your own, and in an experiment, which knows its
-    optimiser, the cheapest form that is exact.
+    optimiser is an error at its first step. Element-wise gradient clipping cannot be detected and would make it wrong:
+    use the explicit form there. ``'deferred'`` holds B and works R out from W when it is needed; it has the closed
+    form's conditions, except that masks are allowed. It costs nothing in a layer that sends no error back, such as the
+    first, and is expensive elsewhere. ``'auto'``: explicit in a layer or a network of your own; in an experiment, which
+    knows its optimiser, the cheapest form that is exact.
     """
 
     name: ClassVar[str] = "pfa"
@@ -60,8 +60,8 @@ class PFA(Rule):
         if abs(mid - round(mid)) > 1e-6 or round(mid) < 1:
             near = max(1, round(mid)) / out
             raise ConfigError(
-                f"ratio {self.ratio} gives {mid:g} mid neurons for a layer of {out} outputs, and half a neuron does "
-                f"not exist: {near:g} would give {max(1, round(mid))}"
+                f"ratio {self.ratio} gives {mid:g} mid neurons for a layer of {out} outputs, and it has to be a whole "
+                f"number: ratio {near:g} would give {max(1, round(mid))}"
             )
         return round(mid)
 

@@ -14,7 +14,7 @@ from ..errors import MemoryLimitError
 from .base import Feedback, Path
 from .draw import mask, masked, xavier
 
-_PIECE = 2**22  # numbers of B or R drawn at a time where neither is kept: 16 MiB
+_PIECE = 2**22  # entries of B or R to draw at a time where neither is kept: 16 MiB
 
 
 def draw_product(weight: Tensor, mid: int, orthogonal: bool, density: float) -> tuple[Tensor, Tensor]:
@@ -24,7 +24,7 @@ def draw_product(weight: Tensor, mid: int, orthogonal: bool, density: float) -> 
 
 
 def _pieces(weight: Tensor, mid: int, orthogonal: bool, density: float, most: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """B (out, n) and R (n, in, ...) for at most ``most`` mid neurons at a time, all of them together ``mid``."""
+    """B (out, n) and R (n, in, ...) for at most ``most`` mid neurons at a time, ``mid`` in all."""
     out = weight.shape[0]
     dtype = torch.promote_types(weight.dtype, torch.float32)
     if orthogonal:
@@ -43,7 +43,7 @@ def _pieces(weight: Tensor, mid: int, orthogonal: bool, density: float, most: in
 
 
 def _check_memory(weight: Tensor, mid: int) -> None:
-    """MemoryLimitError before anything is allocated: R, its gradient and its momentum, beside what the machine has."""
+    """MemoryLimitError before anything is allocated: R, its gradient and its momentum against what the device has."""
     wanted = 4 * (3 * mid * weight[0].numel() + mid * weight.shape[0])
     there: float
     if weight.device.type == "cuda":
@@ -51,7 +51,7 @@ def _check_memory(weight: Tensor, mid: int) -> None:
     elif weight.device.type == "cpu":
         there = _physical_memory()
     else:
-        return  # meta tensors, or a device that does not say
+        return  # meta tensors, or a device that does not tell its memory
     if wanted > there:
         raise MemoryLimitError(
             f"{mid} mid neurons for a weight of shape {tuple(weight.shape)} need {wanted / 2**30:.0f} GiB in training, "
@@ -62,7 +62,7 @@ def _check_memory(weight: Tensor, mid: int) -> None:
 def _physical_memory() -> float:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not every system says
+    except (AttributeError, OSError, ValueError):  # not every system tells
         return math.inf
 
 
@@ -96,9 +96,9 @@ class DeferredProduct(Feedback):
 
     The law behind the closed form holds synapse by synapse, so it holds under a mask too:
     R = a R₀ + mask ∘ Bᵀ (W − a W₀) = mask ∘ Bᵀ W + a ``start``, with ``start`` = R₀ − mask ∘ Bᵀ W₀ (mid, in, ...) and
-    the scalar parameter ``a`` of :class:`ClosedProduct`. A layer that sends no error back, as the first of a network,
-    needs R only when somebody looks: there a step costs nothing. In any other layer every step forms mid × out × in
-    products, and the explicit form is cheaper.
+    the scalar parameter ``a`` of :class:`ClosedProduct`. A layer that sends no error back, such as the first of a
+    network, needs R only when somebody looks at it: there a step costs nothing. In any other layer every step forms
+    mid × out × in products, and the explicit form is cheaper.
     """
 
     sgd_only: ClassVar[bool] = True
@@ -128,7 +128,7 @@ class DeferredProduct(Feedback):
         return Path(L=self.B, M=R, a=self.a)
 
     def path_unsent(self, weight: Tensor) -> Path:
-        """``a`` alone, which still has to meet the optimiser."""
+        """``a`` alone: the optimiser still has to see it."""
         return Path(a=self.a)
 
 

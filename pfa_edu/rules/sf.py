@@ -35,7 +35,7 @@ class SF(Rule):
 
 
 class SignSymmetric(Feedback):
-    """``F`` has W's signs and a magnitude by ``kind``.
+    """``F`` has W's signs, and ``kind`` sets its magnitude.
 
     uniform: s = sqrt(2/(fan_in+fan_out)); fixed: ``M`` = abs(Xavier), drawn once; batch: ``M`` drawn again, in place,
     in every training forward pass.
