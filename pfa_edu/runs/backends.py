@@ -1,59 +1,63 @@
-"""The engines that a grid can be handed to: joblib's own backends, each opened and its faults put into words."""
+"""Where the runs of a grid go: this process, processes of this machine (joblib), or a dask cluster.
+
+A task is a number, a run, and how it is to be run; what ``work`` makes of it comes as it ends.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, OutputError
+from . import store
 
-BACKENDS = ("loky", "dask", "ray")
-
-
-@contextlib.contextmanager
-def pool(backend: str, scheduler: str | None, jobs: int, threads: int) -> Iterator[Any]:
-    """joblib's Parallel on ``backend``: the whole grid is handed over at once, one run a task."""
-    import joblib
-
-    with contextlib.ExitStack() as stack:
-        if backend == "loky":
-            stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads))
-        elif backend == "dask":
-            stack.enter_context(joblib.parallel_config(stack.enter_context(_dask(scheduler)), n_jobs=-1))
-        else:
-            _ray(scheduler)
-            stack.enter_context(joblib.parallel_config("ray", n_jobs=-1))
-        yield joblib.Parallel(pre_dispatch="all", batch_size=1)
+BACKENDS = ("loky", "dask")
+Outcome = tuple[int, Any]  # the task's number; its record, None if another process has the run, or dask's own error
 
 
-@contextlib.contextmanager
-def _dask(scheduler: str) -> Iterator[Any]:
-    """joblib's backend on the cluster at the address ``scheduler``."""
+def on_this_machine(
+    work: Callable[..., Outcome], tasks: Iterable[tuple], jobs: int, threads: int, grid: float
+) -> Iterator[Outcome]:
+    """``jobs`` at a time, each in a process that has ``threads``; one job is this process itself.
+
+    ``grid``: when it began. A process knows modules as they were when it began itself, so each grid has its own
+    processes, and sees your code as it is now.
+    """
+    if jobs == 1:
+        yield from (work(*task) for task in tasks)
+        return
+    import joblib  # not above: what only looks at a finished grid need not wait for it
+
+    own = {"initializer": _end_with, "initargs": (os.getpid(), grid)}  # joblib shares processes of the same initargs
+    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads, **own):
+        parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
+        yield from parallel(joblib.delayed(work)(*task) for task in tasks)
+
+
+def _end_with(parent: int, _: float) -> None:
+    """A worker of this machine ends with the process that started it, however that ended, and so frees its run."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def on_dask(work: Callable[..., Outcome], tasks: Iterable[tuple], scheduler: str) -> Iterator[Outcome]:
+    """On the workers of the cluster at the address ``scheduler``."""
     try:
-        from distributed import Client
-        from joblib._dask import DaskDistributedBackend
+        import cloudpickle
+        from distributed import Client, as_completed
     except ImportError as error:
         raise ConfigError("backend 'dask' needs dask's distributed: pip install \"pfa-edu[dask]\"") from error
-
-    class Backend(DaskDistributedBackend):
-        """Two things that joblib 1.6 does otherwise would be wrong here."""
-
-        def effective_n_jobs(self, n_jobs):
-            """Never 1: with one worker, and be it the first of many, joblib would run all of it in this process."""
-            return max(2, super().effective_n_jobs(n_jobs))
-
-        def submit(self, func, callback=None):
-            """Tells joblib of a task that dask gave up, its workers dead, too; it would wait for it for ever."""
-            future = super().submit(func, callback)
-            future.add_done_callback(lambda ended: ended.exception() and callback(ended.exception()))
-            return future
-
-        def retrieve_result_callback(self, out):
-            if isinstance(out, BaseException):
-                raise out
-            return super().retrieve_result_callback(out)
-
     try:
         client = Client(scheduler, timeout=30, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -65,21 +69,32 @@ def _dask(scheduler: str) -> Iterator[Any]:
                     f"the dask worker {worker} has {n} threads, but a run needs a process of its own: start workers "
                     f"with --nthreads 1 --nworkers {n}"
                 )
-        yield Backend(client=client, wait_for_workers_timeout=24 * 3600)  # a queue may take its time to grant them
+        path = [os.path.abspath(folder) for folder in sys.path]
+        sent = {client.submit(_arrived, path, cloudpickle.dumps((work, task)), pure=False): task for task in tasks}
+        for future in as_completed(sent):
+            number, run, *_ = sent[future]
+            if future.cancelled():
+                raise ConnectionError(f"the scheduler at {scheduler} has gone")
+            record = future.exception() or future.result()[1]
+            if isinstance(record, dict) and record["state"] != "failed":
+                _await(run.folder / store.FILE)
+            yield number, record
 
 
-def _ray(scheduler: str | None) -> None:
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise ConfigError("backend 'ray' needs ray: pip install \"pfa-edu[ray]\"") from error
-    if not ray.is_initialized():
-        try:
-            ray.init(address=scheduler, log_to_driver=False)
-        except Exception as error:  # ray raises bare Exceptions too
-            where = f"no ray cluster answers at {scheduler!r}" if scheduler else "ray does not start"
-            raise ConfigError(f"{where}: {error}") from error
-    if ray.cluster_resources().get("CPU", 0) < 2:  # joblib would run all of it in this process
-        raise ConfigError("the ray cluster has less than two CPUs: there is nothing to share out. Say backend 'loky'")
-    register_ray()
+def _arrived(path: list[str], packed: bytes) -> Outcome:
+    """In a worker, which may have been started elsewhere: your own modules are found where they were found there."""
+    sys.path.extend(folder for folder in path if folder not in sys.path)
+    work, task = pickle.loads(packed)
+    return work(*task)
+
+
+def _await(file: Path, patience_s: float = 60) -> None:
+    """It is written, but a network's file system may show it a little later."""
+    give_up = time.monotonic() + patience_s
+    while not file.exists():
+        if time.monotonic() > give_up:
+            raise OutputError(
+                f"a worker has written {file}, but it is not there: the workers must see this folder under the same "
+                f"path, on a file system that all machines share"
+            )
+        time.sleep(0.5)

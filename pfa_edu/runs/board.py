@@ -1,140 +1,77 @@
-"""How far a grid is: one bar, or a line as each run ends. It only reads the records, whatever backend runs the grid."""
+"""How far a grid is: one bar, or a line as each run ends."""
 
 from __future__ import annotations
 
-import threading
+import os
 import time
-from collections import defaultdict
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
+from ..errors import OutputError
 from . import store
-
-if TYPE_CHECKING:
-    from .grid import Run
-
-POLL_S = 0.5
+from .experiments import Experiment
 
 
 class Board:
-    """``todo``: the runs to be looked at; ``total``: of the whole grid; ``kind``: 'bar', 'line' or 'none'.
+    """The runs of a grid by number: those that are ``left``, and those that have ``failed``, with the reason.
 
-    ``failed`` says, after the ``with``, which runs failed and why in a line each.
+    ``kind``: 'bar', 'line' or 'none'; a failure is always told. ``note``: how what is left will be run.
     """
 
-    def __init__(self, todo: list[Run], total: int, kind: str, note: str = ""):
-        self.open = {run.folder: run for run in todo}  # neither done nor failed
-        self.total, self.kind = total, kind
-        self.stamps: dict[Path, int | None] = {}
-        self.running: dict[str, float] = {}  # name: when it was first seen
-        self.took: dict[str, list[float]] = defaultdict(list)  # rule: the seconds of its runs
-        self.failed: dict[str, str] = {}
-        self.lanes = 1
-        done = total - len(todo)
-        self.bar = tqdm(total=total, initial=done, unit="run", bar_format=_BAR) if kind == "bar" else None
-        if kind == "line":
-            print(f"grid: {total} runs, {done} done already" + f", {note}" * bool(todo), flush=True)
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self._watch, name="board", daemon=True)
+    def __init__(self, runs: list[Experiment], kind: str, note: str):
+        self.runs, self.kind = runs, kind
+        self.left: dict[int, Experiment] = {}
+        self.failed: dict[int, str] = {}
+        common = os.path.commonpath([run.folder.parent for run in runs])
+        self.names = [os.path.relpath(run.folder, common) for run in runs]
+        for number, run in enumerate(runs):
+            try:
+                run.frame = store.results(run.folder, run)
+            except OutputError as error:  # a broken record: this run is not touched, the others are
+                self.failed[number] = str(error)
+            else:
+                self.left |= {number: run} if run.frame is None else {}
+        self.say(f"grid: {len(runs)} runs, {self.done} done already" + f", {note}" * bool(self.left))
+        for number, why in self.failed.items():
+            self.say(f"{self.names[number]} FAILED: {why}", failure=True)
+        self.bar = tqdm(total=len(runs), initial=self.done, unit="run") if kind == "bar" else None
+        self.began, self.ended = time.monotonic(), 0
 
-    def __enter__(self) -> Board:
-        self.thread.start()
-        return self
+    @property
+    def done(self) -> int:
+        """How many."""
+        return len(self.runs) - len(self.left) - len(self.failed)
 
-    def __exit__(self, kind: type[BaseException] | None, *exc) -> None:
-        self.ended.set()
-        self.thread.join()
-        self.look()
-        if self.bar is not None:
-            self.bar.close()
-        if kind is KeyboardInterrupt:
-            kept = self.total - len(self.open) - len(self.failed)
-            print(f"\ninterrupted: {kept} of {self.total} runs are done; run the same again to go on", flush=True)
-
-    def _watch(self) -> None:
-        while self.open and not self.ended.wait(POLL_S):
-            self.look()
-
-    def look(self) -> None:
-        """Reads every record that is new since the last look, and tells."""
-        news = []
-        for folder, run in list(self.open.items()):
-            stamp = _stamp(run)
-            if stamp == self.stamps.get(folder):
-                continue
-            self.stamps[folder] = stamp
-            record = store.read(folder)
-            if record["state"] == "running":
-                self.running[run.name] = time.monotonic()
-                continue
-            news.append((run, record))
-            self.running.pop(run.name, None)
-        self.lanes = max(self.lanes, len(self.running))
-        for run, record in news:
-            del self.open[run.folder]
-            self._tell(run, record)
-        if self.bar is not None:
-            self.bar.set_postfix_str(self._outlook())
-
-    def _tell(self, run: Run, record: dict) -> None:
-        if record["state"] in ("done", "cut"):
-            self.took[run.experiment.rule.label].append(record["seconds"])
-            ended = "done in" if record["state"] == "done" else "cut by the time limit after"
-            text = f"{run.name} {ended} {record['seconds']:.1f} s{_accuracy(record)}"
-        else:
-            self.failed[run.name] = record["traceback"].strip().splitlines()[-1]
+    def tell(self, number: int, record: store.Record) -> None:
+        """A run has ended, and its record says how."""
+        run, n = self.left.pop(number), len(self.runs)
+        self.ended += 1
+        failure = record["state"] == "failed"
+        if failure:
+            run.frame, self.failed[number] = None, record["traceback"].strip().splitlines()[-1]
             settings = ", ".join(f"{k} {v!r}" for k, v in record["identity"].items())
-            text = f"{run.name} FAILED\n  configuration: {settings}\n{record['traceback'].rstrip()}"
+            text = f"FAILED\n  configuration: {settings}\n{record['traceback'].rstrip()}\n"
+        else:
+            run.frame = store.frame(record)
+            how = "done in" if record["state"] == "done" else "cut by the time limit after"
+            text = f"{how} {record.get('seconds', 0):.1f} s"
+            for row in run.frame[run.frame["metric"].str.endswith("_accuracy")].tail(1).itertuples():  # the test set's
+                text += f", {row.metric.replace('_', ' ')} {row.value:.2f} %"
         if self.bar is not None:
             self.bar.update()
+        if self.left:
+            seconds = (time.monotonic() - self.began) / self.ended * len(self.left)
+            text += f"; {len(self.left)} left, about {tqdm.format_interval(seconds)}"
+        self.say(f"grid {n - len(self.left)}/{n}: {self.names[number]} {text}", failure)
+
+    def leave(self, number: int) -> None:
+        """Another process has the run, and is not waited for: what it has measured so far is good."""
+        run = self.left.pop(number)
+        run.frame = store.results(run.folder, run, partial=True)
+
+    def say(self, text: str, failure: bool = False) -> None:
+        """A line of the page."""
         if self.kind == "line":
-            end = "\n" if record["state"] == "failed" else "; "
-            print(f"grid {self.total - len(self.open)}/{self.total}: {text}{end}{self._outlook()}", flush=True)
-        elif record["state"] == "failed":
+            print(text, flush=True)
+        elif failure:
             tqdm.write(text)
-
-    def _outlook(self) -> str:
-        """What runs now, and when the end is to be expected."""
-        now = "now " + ", ".join(self.running) if self.running else "nothing runs now"
-        left = self.left()
-        if left is None or not self.open:
-            return now
-        return (
-            f"{now}; about {_duration(left)} left, until {time.strftime('%H:%M', time.localtime(time.time() + left))}"
-        )
-
-    def left(self) -> float | None:
-        """Seconds to the end, if a run takes what those of its rule took, or else all; None before one has ended."""
-        every = [seconds for runs in self.took.values() for seconds in runs]
-        if not every:
-            return None
-        total = 0.0
-        for run in self.open.values():
-            known = self.took.get(run.experiment.rule.label) or every
-            gone = time.monotonic() - self.running[run.name] if run.name in self.running else 0
-            total += max(sum(known) / len(known) - gone, 0)
-        return total / self.lanes
-
-
-_BAR = "{n_fmt}/{total_fmt} runs |{bar:20}| {elapsed} {postfix}"
-
-
-def _stamp(run: Run) -> int | None:
-    """Changes with every new record."""
-    try:
-        return (run.folder / store.FILE).stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
-
-
-def _accuracy(record: dict) -> str:
-    frame = store.frame(record)
-    accuracy = frame[frame.metric.str.endswith("_accuracy")]  # the test set's comes last, where there is one
-    return f", {accuracy.metric.iloc[-1].replace('_', ' ')} {accuracy.value.iloc[-1]:.2f} %" if len(accuracy) else ""
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = round(seconds / 60), seconds / 3600
-    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{hours:.1f} h"

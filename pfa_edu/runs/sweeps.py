@@ -1,116 +1,71 @@
-"""Sweeps: experiment × rule × knobs × seeds as one grid in one folder, described by keywords or a TOML file.
-
->>> runs = plan("mnist", ["bp", {"name": "pfa", "ratio": [1, 10]}], seeds=2, scale="smoke", lr=[0.01, 0.02])
->>> len(runs), runs[-1].folder.as_posix()
-(12, 'out/sweep/runs/lr=0.02/mnist-smoke/pfa-seed1')
-"""
+"""Sweeps: a grid of runs in one folder, described by keywords or a TOML file, run by any number of processes."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import itertools
+import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pandas as pd
 
-from . import store
+from .._files import reason, writable, write_csv, write_json
 from ..errors import ConfigError, OutputError, unknown
-from .experiments import COLUMNS, Experiment, _held, experiment, write_csv
+from ..train.checkpoint import check_identity
+from ..train.recipe import FIELDS
+from . import store
+from .experiments import COLUMNS
 from .grid import check, run_grid
-from ..rules import Rule
-from ..rules import rule as rule_by_name
-from ..train.trainer import Recipe
+from .plans import Planned, plan, planned, settings_of, text
+
+__all__ = ["HOW", "plan", "read_toml", "results", "settings", "sweep"]
 
 FORMAT = "pfa_edu grid 1"
-_FIELDS = {field.name: field.type for field in dataclasses.fields(Recipe)}
+HOW = ("jobs", "threads", "minutes", "backend", "scheduler", "wait")  # what runs the grid, and does not make it
+_BUSY_S = 60.0  # grid.json and results.csv are held for the time of writing them
 
 
 def sweep(
-    experiments: str | list, rules: Any, seeds: int | list[int] = 1, *, out: str | Path = "out/sweep",
-    jobs: int | None = None, threads: int = 1, minutes: float | None = None, backend: str = "loky",
-    scheduler: str | None = None, progress: str = "auto", **settings,
+    experiments: Any, rules: Any, seeds: Any = 1, *, out: str | Path = "out/sweep", jobs: int | None = None,
+    threads: int = 1, minutes: float | None = None, backend: str = "loky", scheduler: str | None = None,
+    wait: bool = True, progress: str = "auto", **settings: Any,
 ) -> pd.DataFrame:  # fmt: skip
-    """Runs every combination that is not done yet and returns the tidy frame of all: ``results(out)``.
+    """Runs every combination that is not done yet and returns the tidy frame of all that are.
 
     What makes the grid (``experiments``, ``rules``, ``seeds``, ``settings``) is told at ``plan``; what runs it
-    (``jobs``: by default one for each core, ``threads``, ``minutes``, ``backend``, ``scheduler``, ``progress``) at
-    ``run_grid``.
-    Each run's results are in ``out`` as soon as it ends, and all of them in ``results.csv`` when the grid does.
+    (``jobs``: by default one for each core, ``threads``, ``minutes``, ``backend``, ``scheduler``, ``wait``,
+    ``progress``) at ``run_grid``.
+    Each run's results are in ``out`` as they come, and all of them in ``results.csv`` when the sweep ends. A folder
+    that holds a sweep already keeps it: the runs of this one are added to its own. So the same sweep may be started any
+    number of times, side by side or later, with more seeds or values or without.
     """
-    runs = plan(experiments, rules, seeds, out=out, **settings)
-    check(runs, jobs, threads, backend, scheduler)
-    out = Path(out)
-    with _held(out):
-        _keep(runs, out, [name for name in settings if name in _FIELDS])
-        try:
-            run_grid(runs, jobs, progress, minutes, threads=threads, backend=backend, scheduler=scheduler)
-        finally:
-            frame = results(out)
-            write_csv(frame, out / "results.csv")
-    return frame
-
-
-def plan(
-    experiments: str | list, rules: Any, seeds: int | list[int] = 1, *, out: str | Path = "out/sweep",
-    scale: str | list = "classroom", dataset: str | list | None = None, device: str | None = None,
-    engine: str | None = None, precision: str | None = None, data_root: str | Path | None = None,
-    workers: int | None = None, **recipe,
-) -> list[Experiment]:  # fmt: skip
-    """The grid's runs, checked, none of them begun.
-
-    ``rules``: one or a list; each is a name, a rule, or a dict of a name and its knobs, ``{"name": "pfa", "ratio": [1,
-    10]}``. ``seeds``: how many, from 0, or a list of them. ``device`` to ``workers``: as ``experiment`` takes them.
-    ``recipe``: fields of the recipe. Every list, of a knob or a field too, is an axis of the grid (a field that is a
-    list itself, ``lr_drops``, needs a list of lists).
-    """
-    if not isinstance(out, (str, Path)):
-        raise ConfigError(f"out {out!r}: the path of a folder")
-    axes = {"scale": _list(scale), "dataset": _list(dataset)}
-    for name, value in recipe.items():
-        if name not in _FIELDS:
-            raise unknown("setting of a sweep", name, settings())
-        axes[name] = _axis(name, value)
-    axes = {name: values for name, values in axes.items() if values != [None]}
-    seeds = range(seeds) if isinstance(seeds, int) and not isinstance(seeds, bool) else _list(seeds)
-    rules = [rule for entry in _list(rules) for rule in _rules(entry)]
-    for name, axis in {"experiments": _list(experiments), "rules": rules, "seeds": seeds, **axes}.items():
-        if not len(axis):
-            raise ConfigError(f"{name} is empty, so the grid is empty: give it at least one value")
-    place = {"device": device, "engine": engine, "precision": precision, "data_root": data_root, "workers": workers}
-    runs = []
-    for name, *values in itertools.product(_list(experiments), *axes.values()):
-        changes = dict(zip(axes, values, strict=True))
-        chosen = [f"{k}={_text(v)}" for k, v in changes.items() if k not in ("scale", "dataset")]
-        folder = Path(out, "runs", *(["-".join(chosen)] if chosen else []))
-        runs += [experiment(name, r, s, out=folder, **place, **changes) for s in seeds for r in rules]
-    return runs
-
-
-def results(out: str | Path) -> pd.DataFrame:
-    """The tidy frame of every run of the sweep in ``out`` that is done by now: at any time, from any process.
-
-    Its columns are the configuration (experiment, scale, dataset, the rules' knobs, what the sweep set of the recipe),
-    then rule, seed, epoch, layer, metric, value.
-    """
-    out = Path(out)
+    grid = planned(experiments, rules, seeds, out=out, **settings)
+    runs = [run for run, _ in grid]
+    check(runs, jobs, progress, minutes, threads, backend, scheduler)
+    out = writable(out)
+    mine = _add(grid, out, tell=progress != "none")
     try:
-        kept = json.loads((out / "grid.json").read_text(encoding="utf-8"))
-        if kept["format"] != FORMAT:
-            raise ValueError(f"its format is {kept['format']!r}, not {FORMAT!r}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{out} holds no sweep ({error}): give the folder that one was run in") from error
-    frames = []
-    for run in kept["runs"]:
-        record = store.read(out / run["folder"])
-        if record and record["state"] == "done" and record["identity"] == run["identity"]:
-            frames.append(store.frame(record).assign(**run["config"]))
-    columns = [*kept["columns"], *COLUMNS]
-    return pd.concat(frames, ignore_index=True).reindex(columns=columns) if frames else pd.DataFrame(columns=columns)
+        run_grid(runs, jobs, progress, minutes, threads=threads, backend=backend, scheduler=scheduler, wait=wait)
+    finally:
+        with _held(out):
+            write_csv(_collect(out, _read(out))[0], out / "results.csv")
+    return _collect(out, mine)[0]
+
+
+def results(out: str | Path, partial: bool = False) -> pd.DataFrame:
+    """The tidy frame of every run of the sweeps in ``out`` that is done by now: at any time, from any process.
+
+    Its columns are the configuration (experiment, scale, dataset, the rules' knobs, what the sweep has set), then rule,
+    seed, epoch, layer, metric, value. ``partial``: also of the runs that are not done, as far as they have come.
+    """
+    frame, broken = _collect(Path(out), _read(Path(out)), partial)
+    for why in broken:
+        warnings.warn(f"left out: {why}", stacklevel=2)
+    return frame
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -121,87 +76,93 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         import tomli as tomllib
     path = Path(path)
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {reason(error)}") from error
     except ValueError as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
     recipe = given.pop("recipe", {})
     if not isinstance(recipe, dict):
-        raise ConfigError(f"{path}: recipe {recipe!r} is no table: write its fields under [recipe]")
-    outer = [name for name in settings() if name not in _FIELDS]
-    for kind, table, known in (("key", given, [*outer, "recipe"]), ("key of [recipe]", recipe, list(_FIELDS))):
-        for name in table:
-            if name not in known:
-                raise unknown(f"{kind} in {path.name}", name, known)
+        raise ConfigError(f"{path}: recipe {recipe!r} is not a table: write its fields under [recipe]")
     for name in ("experiments", "rules"):
         if name not in given:
             raise ConfigError(f"{path.name} does not say which {name}: examples/sweep.toml shows how")
+    known = settings(given["experiments"])
+    outer = None if known is None else [*(name for name in known if name not in FIELDS), "recipe"]
+    for kind, table, names in (("key", given, outer), ("key of [recipe]", recipe, FIELDS)):
+        for name in table:
+            if names is not None and name not in names:
+                raise unknown(f"{kind} in {path.name}", name, names)
     return {"out": f"out/{path.stem}", **given, **recipe}
 
 
-def settings() -> list[str]:
-    """Every keyword that ``sweep`` takes."""
-    both = [*inspect.signature(sweep).parameters, *inspect.signature(plan).parameters, *_FIELDS]
-    return [name for name in dict.fromkeys(both) if name not in ("settings", "recipe", "progress")]
+def settings(experiments: Any = ()) -> list[str] | None:
+    """Every keyword that ``sweep`` takes for these experiments; None if a function among them takes any."""
+    known = settings_of(experiments or [])
+    return known and ["experiments", "rules", "seeds", "out", *HOW, *known]
 
 
-def _keep(runs: list[Experiment], out: Path, fields: list[str]) -> None:
-    """grid.json: which runs the sweep consists of, and the configuration that goes before each one's rows."""
-    configs = [{"experiment": e.name, "scale": e.scale, "dataset": e.dataset} | _knobs(e, fields) for e in runs]
-    columns = list(dict.fromkeys(name for config in configs for name in config))
-    kept = [
-        {"folder": e.folder.relative_to(out).as_posix(), "config": config, "identity": e.identity}
-        for e, config in zip(runs, configs, strict=True)
-    ]
-    store.write_json({"format": FORMAT, "columns": columns, "runs": kept}, out / "grid.json")
+def _add(grid: list[Planned], out: Path, tell: bool) -> list[dict]:
+    """Adds the runs to grid.json; returns what it says of each: folder, identity, and the columns before its rows."""
+    mine = {}
+    for run, chosen in grid:
+        knobs = {name: getattr(run.rule, name) for name in run.rule.knobs()}
+        config = {"experiment": run.name, "scale": run.scale, "dataset": run.dataset, **knobs}
+        config |= {name: text(value) for name, value in chosen.items() if name not in config}
+        folder = run.folder.relative_to(out).as_posix()
+        mine[folder] = {"folder": folder, "config": config, "identity": store.identity(run)}
+    with _held(out):
+        there = {run["folder"]: run for run in (_read(out) if (out / "grid.json").exists() else [])}
+        for folder in mine.keys() & there.keys():
+            if (out / folder / store.FILE).exists():
+                check_identity(mine[folder]["identity"], there[folder]["identity"], out / folder)
+        if mine.keys() - there.keys():
+            write_json({"format": FORMAT, "runs": list((there | mine).values())}, out / "grid.json")
+    if tell and (others := there.keys() - mine.keys()):
+        print(f"{out} holds {len(others)} more runs, of other sweeps; results.csv has them too", flush=True)
+    return list(mine.values())
 
 
-def _knobs(e: Experiment, fields: list[str]) -> dict[str, Any]:
-    """The knobs of the rule, and ``fields`` of the recipe."""
-    knobs = {f.name: getattr(e.rule, f.name) for f in dataclasses.fields(e.rule) if f.name not in ("form", "outputs")}
-    return knobs | {name: _text(getattr(e.recipe, name)) for name in fields}
+def _read(out: Path) -> list[dict]:
+    """The runs that grid.json tells of."""
+    try:
+        kept = json.loads((out / "grid.json").read_text(encoding="utf-8"))
+        if kept["format"] != FORMAT:
+            raise ValueError(f"its format is {kept['format']!r}, not {FORMAT!r}")
+        return kept["runs"]
+    except FileNotFoundError as error:
+        raise OutputError(f"{out} holds no sweep: give the folder that one was run in") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{out / 'grid.json'} cannot be read ({error}): delete it and start the sweep again, whose runs stay done"
+        ) from error
 
 
-def _rules(entry: Any) -> Iterator[Rule]:
-    """Every rule that an entry of the list stands for."""
-    if isinstance(entry, Rule):
-        yield entry
-    elif isinstance(entry, str):
-        yield rule_by_name(entry)
-    elif isinstance(entry, Mapping) and "name" in entry:
-        knobs = {name: _list(value) for name, value in entry.items()}
-        for values in itertools.product(*knobs.values()):
-            yield rule_by_name(**dict(zip(knobs, values, strict=True)))
-    else:
-        raise ConfigError(
-            f"rule {entry!r}: a name, a rule, or a name with its knobs, {{'name': 'pfa', 'ratio': [1, 10]}}"
-        )
+def _collect(out: Path, runs: list[dict], partial: bool = False) -> tuple[pd.DataFrame, list[str]]:
+    """One frame of those of the runs that are done, and which records are broken."""
+    columns = list(dict.fromkeys(name for run in runs for name in run["config"]))
+    frames, broken = [], []
+    for run in runs:
+        try:
+            record = store.read(out / run["folder"])
+        except OutputError as error:
+            broken.append(str(error))
+            continue
+        if record and (record["state"] == "done" or partial) and record["identity"] == run["identity"]:
+            recipe = {
+                name: text(run["identity"][name]) for name in columns if name in FIELDS
+            }  # of another sweep's axis
+            frames.append(store.frame(record).assign(**recipe | run["config"]))
+    columns += COLUMNS
+    frame = pd.concat(frames, ignore_index=True).reindex(columns=columns) if frames else pd.DataFrame(columns=columns)
+    return frame, broken
 
 
-def _list(value: Any) -> list:
-    return list(value) if isinstance(value, (list, tuple, range)) else [value]
-
-
-def _axis(name: str, value: Any) -> list:
-    """The values that a field of the recipe takes in the grid, each of the field's own type."""
-    if not _FIELDS[name].startswith("tuple"):
-        numbers = (int,) if _FIELDS[name] == "int" else (int, float)
-        for one in _list(value):
-            if not isinstance(one, numbers) or isinstance(one, bool):
-                raise ConfigError(f"{name} {one!r}: {'a whole number' if numbers == (int,) else 'a number'}")
-        return _list(value)
-    values = (
-        [tuple(_list(one)) for one in value]
-        if _list(value) and isinstance(_list(value)[0], list)
-        else [tuple(_list(value))]
-    )
-    for one in values:
-        if not all(isinstance(epoch, int) for epoch in one):
-            raise ConfigError(f"{name} {list(one)!r}: whole numbers, epochs")
-    return values
-
-
-def _text(value: Any) -> Any:
-    """A list as one word, for a file's name or a table's cell."""
-    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else value
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """The sweep's own files, for the time of bringing them up to date: other processes may run the same sweep."""
+    try:
+        with filelock.FileLock(out / "sweep.lock", timeout=_BUSY_S):
+            yield
+    except filelock.Timeout as error:
+        raise OutputError(f"{out / 'sweep.lock'} has been held for {_BUSY_S:.0f} s: see which process hangs") from error
