@@ -39,9 +39,9 @@ from .rules import (
     PFAo,
     Rule,
     alignment_limit,
+    known_rules,
     mismatch,
     rule,
-    rules,
     steps_to_fade,
 )
 from .runs.experiments import Experiment
@@ -98,6 +98,7 @@ __all__ = [
     "data",
     "experiment",
     "gradient_angle",
+    "known_rules",
     "layers",
     "mismatch",
     "mlp",
@@ -109,7 +110,6 @@ __all__ = [
     "resnet44",
     "resnet56",
     "rule",
-    "rules",
     "run_grid",
     "steps_to_fade",
     "sweep",

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import __version__, data
 from .errors import ConfigError, LessonError, PfaEduError, unknown
-from .rules import rule, rules
+from .rules import known_rules, rule
 from .runs import presets, report, store
 from .runs.backends import BACKENDS
 from .runs.sweeps import plan, read_toml, sweep
@@ -80,8 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     run = add("run", "train one rule with one seed")
     run.add_argument("experiment", help=f"{', '.join(presets.EXPERIMENTS)}, or module:function of your own")
     run.add_argument(
-        "--rule", required=True, help=f"{', '.join(rules())}, or module:Class; its knobs are flags: {_knobs_help()}"
-    )
+        "--rule", required=True,
+        help=f"{', '.join(known_rules())}, or module:Class; its knobs are flags: {_knobs_help()}",
+    )  # fmt: skip
     run.add_argument("--seed", type=int, default=0, help="of first weights, feedback and batches (default 0)")
     run.add_argument("--scale", help=_SCALES)
     run.add_argument("--dataset", help=", ".join(data.NAMES))
@@ -169,7 +170,7 @@ def _value(text: str) -> Any:
 
 
 def _knobs_help() -> str:
-    return "; ".join(f"{n} {' '.join(map(_flag, c.knobs()))}" for n, c in rules().items() if c.knobs())
+    return "; ".join(f"{n} {' '.join(map(_flag, c.knobs()))}" for n, c in known_rules().items() if c.knobs())
 
 
 def _knobs(name: str, rest: list[str]) -> dict[str, Any]:
@@ -288,7 +289,7 @@ def _bench(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     for title, names in [
         ("experiments", presets.EXPERIMENTS), ("figures", FIGURES), ("scales", presets.SCALES),
-        ("rules", rules()), ("datasets", data.NAMES), ("benches", ("mnist", "cifar10", "imagenet")),
+        ("rules", known_rules()), ("datasets", data.NAMES), ("benches", ("mnist", "cifar10", "imagenet")),
     ]:  # fmt: skip
         print(f"{title:12s} {', '.join(names)}")
     return 0

@@ -12,7 +12,7 @@ from pfa_edu.errors import ConfigError
 from pfa_edu.lessons.explorers import toy
 from pfa_edu.lessons.explorers.race_engine import BATCH, MOMENTUM, Entry, Race, Settings
 
-EVERY = [Entry(name) for name in pe.rules()] + [Entry("pfa", ratio=4, density=0.5), Entry("fa", density=0.3)]
+EVERY = [Entry(name) for name in pe.known_rules()] + [Entry("pfa", ratio=4, density=0.5), Entry("fa", density=0.3)]
 TOY = {"dataset": "spirals", "width": 16}
 
 

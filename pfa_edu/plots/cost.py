@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from ..rules import rules
+from ..rules import known_rules
 from . import numbers, style
 from .style import Figure, rule_look
 
 # The rules keep their looks; FA's two relatives and SF's other kinds get their own beside them.
-_LOOK = {name: rule_look(name) for name in rules()} | {
+_LOOK = {name: rule_look(name) for name in known_rules()} | {
     "noise": rule_look("fa")._replace(colour="#8C5A00", marker=">"),
     "mirror": rule_look("fa")._replace(colour="#7B3294", marker="p", size=1.2),
     "usf": rule_look("sf"),

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from .._files import write
-from ..rules import Look, rules
+from ..rules import Look, known_rules
 
 # The rules' own colours are Okabe and Ito's palette, told apart by the colour-blind too. A rule without a look of its
 # own takes the next of these, which are none of them (Paul Tol's muted scheme).
@@ -37,10 +37,10 @@ def rule_look(label: str) -> Look:
     'PFA ratio=20'
     """
     name, _, knobs = label.partition(" ")
-    cls = rules().get(name)
+    cls = known_rules().get(name)
     look = cls.look if cls is not None else None
     if look is None:
-        without = [n for n, c in rules().items() if c.look is None]
+        without = [n for n, c in known_rules().items() if c.look is None]
         i = without.index(name) if name in without else zlib.crc32(name.encode())
         look = Look(name, _CYCLE[i % len(_CYCLE)], _MARKERS[i % len(_MARKERS)])
     return look._replace(label=f"{look.label} {knobs}") if knobs else look
@@ -48,7 +48,7 @@ def rule_look(label: str) -> Look:
 
 def in_order(labels: Iterable[str]) -> list[str]:
     """Each label once, in the order of legends and tables: that of the rules, then the unknown ones by name."""
-    order = {name: i for i, name in enumerate(rules())}
+    order = {name: i for i, name in enumerate(known_rules())}
     return sorted(dict.fromkeys(labels), key=lambda label: (order.get(label.split()[0], len(order)), label))
 
 

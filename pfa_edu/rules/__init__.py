@@ -1,7 +1,7 @@
 """The rules: one file each, with its knobs, its feedback module and everything else that depends on the rule."""
 # ruff: noqa: I001 - the order of import is the order of every legend and table
 
-from .base import Feedback, Look, Path, Rule, rule, rules, rules_in
+from .base import Feedback, Look, Path, Rule, forget, known_rules, rule, rules_in
 from .bp import BP
 from .fa import FA
 from .dfa import DFA
@@ -23,9 +23,10 @@ __all__ = [
     "Path",
     "Rule",
     "alignment_limit",
+    "forget",
+    "known_rules",
     "mismatch",
     "rule",
-    "rules",
     "rules_in",
     "steps_to_fade",
 ]

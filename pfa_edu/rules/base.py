@@ -218,10 +218,10 @@ def hidden(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"hidden": True})
 
 
-def rules() -> dict[str, type[Rule]]:
+def known_rules() -> dict[str, type[Rule]]:
     """Every rule that is known, by name, in the order of legends and tables.
 
-    >>> list(rules())[:7]
+    >>> list(known_rules())[:7]
     ['bp', 'fa', 'dfa', 'sf', 'kp', 'pfa', 'pfa-o']
     """
     return {cls.name: cls for cls in _classes}
@@ -230,7 +230,7 @@ def rules() -> dict[str, type[Rule]]:
 def rule(name: Rule | str, **knobs: Any) -> Rule:
     """The rule of that name with the given knobs; a rule object is returned as it is.
 
-    ``name``: as in :func:`rules`, in any spelling ('PFA-o', 'pfao'), or 'module:Class' for a rule of your own.
+    ``name``: as in :func:`known_rules`, in any spelling ('PFA-o', 'pfao'), or 'module:Class' for a rule of your own.
 
     >>> rule("pfa", ratio=20)
     PFA(ratio=20, density=1.0, form='auto')
@@ -240,9 +240,9 @@ def rule(name: Rule | str, **knobs: Any) -> Rule:
     if isinstance(name, type) and issubclass(name, Rule):
         raise ConfigError(f"rule {name.__name__} is a class: write {name.__name__}(), with any knobs inside")
     text = str(name)
-    cls = _imported(text) if ":" in text else {_spelt(k): c for k, c in rules().items()}.get(_spelt(text))
+    cls = _imported(text) if ":" in text else {_spelt(k): c for k, c in known_rules().items()}.get(_spelt(text))
     if cls is None:
-        raise unknown("rule", name, rules())
+        raise unknown("rule", name, known_rules())
     return cls(**_known(cls, knobs))
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pandas as pd
 
-from ..rules import rules
+from ..rules import known_rules
 
 _NUMBER = "{:.4g}".format
 
@@ -39,7 +39,8 @@ def of_sweep(frame: pd.DataFrame) -> str:
     Settings that are the same everywhere are left out.
     """
     metric = "validation_accuracy" if (frame["metric"] == "validation_accuracy").any() else "test_accuracy"
-    knobs = {knob.name for rule in rules().values() for knob in dataclasses.fields(rule)}  # the rule's label has them
+    # a rule's knobs are in its label already
+    knobs = {knob.name for rule in known_rules().values() for knob in dataclasses.fields(rule)}
     config = [name for name in frame.columns[: frame.columns.get_loc("rule") + 1] if name not in knobs]
     config = [name for name in config if frame[name].nunique(dropna=False) > 1 or name == "rule"]
     rows = frame[(frame["metric"] == metric) & frame["value"].notna()]

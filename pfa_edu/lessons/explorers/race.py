@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...plots import rule_look
-from ...rules import rules as known_rules
+from ...rules import known_rules
 from .controls import Choice, Control, Number, require_ipywidgets
 from .live import LiveExplorer
 from .race_engine import DATASETS, LIMITS, MOST_RULES, Entry, Race, Settings

@@ -26,7 +26,7 @@ from ... import measure as analysis
 from ...errors import ConfigError, unknown
 from ...nn.conversion import convert
 from ...nn.models import mlp
-from ...rules import Rule, rule, rules
+from ...rules import Rule, known_rules, rule
 from ...train.step import train_step
 from . import toy
 from .threads import one_thread
@@ -52,9 +52,9 @@ class Entry:
 
     def knobs(self) -> set[str]:
         """Which of 'ratio' and 'density' the rule has."""
-        if self.name not in rules():
-            raise unknown("rule", self.name, rules())
-        return rules()[self.name].knobs().keys() & {"ratio", "density"}
+        if self.name not in known_rules():
+            raise unknown("rule", self.name, known_rules())
+        return known_rules()[self.name].knobs().keys() & {"ratio", "density"}
 
     def rule(self) -> Rule:
         """The rule, in its cheapest form that is exact: the race trains by SGD."""
