@@ -1,4 +1,4 @@
-"""A rule of your own is one file and touches no other: it is known, measured, trained, drawn and raced like the rest."""
+"""A rule of your own is one file and touches no other: it is known, measured, trained, drawn and raced like any."""
 
 import copy
 import importlib
