@@ -6,6 +6,9 @@
 ['fc1', 'fc2']
 """
 
+import importlib
+from types import ModuleType
+
 from . import data
 from ._files import write_csv
 from .errors import (
@@ -117,3 +120,10 @@ __all__ = [
     "train_step",
     "write_csv",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """``pe.plots`` is imported when it is first asked for: drawing takes a second to import."""
+    if name == "plots":
+        return importlib.import_module(".plots", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, data
+from ._settings import whole
 from .errors import ConfigError, LessonError, PfaEduError, unknown
 from .rules import known_rules, rule
 from .runs import presets, report, store
 from .runs.backends import BACKENDS
-from .runs.sweeps import plan, read_toml, sweep
+from .runs.sweeps import HOW, plan, read_toml, sweep
 from .train import execution as stepping
 from .train import ranks as parallel
 from .train.recipe import FIELDS as RECIPE
@@ -126,7 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     sweep_.add_argument("--threads", type=int, help="of torch in each run (default 1)")
     sweep_.add_argument("--minutes", type=float, help="begin no epoch after so many; the same command goes on")
     sweep_.add_argument("--backend", help=f"{', '.join(BACKENDS)} (default: loky, processes of this machine)")
-    sweep_.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler or the ray cluster")
+    sweep_.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler")
+    sweep_.add_argument(
+        "--no-wait", dest="wait", action="store_false", default=None,
+        help="end when only runs are left that other processes of the same sweep have",
+    )  # fmt: skip
     sweep_.add_argument("--list", action="store_true", help="only show the runs, and which are done")
     sweep_.set_defaults(command=_sweep)
 
@@ -200,13 +205,16 @@ def _reproduce(args: argparse.Namespace) -> int:
     if args.figure not in FIGURES:
         raise unknown("figure", args.figure, FIGURES)
     for name in ("seeds", "jobs"):
-        if getattr(args, name) < 1:
-            raise ConfigError(f"--{name} {getattr(args, name)}: how many, at least 1")
+        whole(f"--{name}", getattr(args, name), low=1)
     dataset = args.dataset or presets.preset(FIGURES[args.figure], args.scale).dataset
+    if dataset not in data.NAMES:
+        raise unknown("dataset", dataset, data.NAMES)
     out = Path(args.out).resolve()
     parameters = {
         "dataset": dataset, "scale": args.scale, "seeds": args.seeds, "out": str(out), "jobs": args.jobs
     }  # fmt: skip
+    if "train" in lesson.parameters(args.figure):  # a lesson that opens on the results of real runs
+        parameters["train"] = True
     if args.rules is not None:
         parameters["rules"] = [name.strip() for name in args.rules.split(",") if name.strip()]
         for name in parameters["rules"] if args.figure in presets.EXPERIMENTS else ():
@@ -262,11 +270,10 @@ def _run_lessons(out: Path, names: list[str], force: bool) -> int:
 
 
 def _sweep(args: argparse.Namespace) -> int:
-    how = ("jobs", "threads", "minutes", "backend", "scheduler")
     given = read_toml(args.file)
-    given |= {name: getattr(args, name) for name in ("out", *how) if getattr(args, name) is not None}
+    given |= {name: getattr(args, name) for name in ("out", *HOW) if getattr(args, name) is not None}
     if args.list:
-        for run in plan(**{name: value for name, value in given.items() if name not in how}):
+        for run in plan(**{name: value for name, value in given.items() if name not in HOW}):
             print(f"{'done' if store.results(run.folder, run) is not None else 'to do':6s} {run.folder}")
         return 0
     frame = sweep(**given)

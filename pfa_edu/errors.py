@@ -62,6 +62,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     unknown rule 'pfaa': did you mean 'pfa'? Known: bp, fa, pfa
     """
     known = list(known)
-    near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    spelt = {str(one).lower(): one for one in known}
+    near = difflib.get_close_matches(str(name).lower(), spelt, n=1, cutoff=0.5)
+    hint = f"did you mean {spelt[near[0]]!r}? " if near else ""
     return ConfigError(f"unknown {kind} {name!r}: {hint}Known: {', '.join(known)}")

@@ -196,7 +196,7 @@ def test_command_line(tmp_path, capsys):
         assert re.search(r"after epoch 1 .*test_accuracy", told)
         assert re.search(r"\nfc3 +[\d. –]+\n\nkept in", told)
     assert main(["reproduce", "mnist", "--jobs", "0"]) == 1
-    assert capsys.readouterr().err.strip() == "pfa-edu: --jobs 0: how many, at least 1"
+    assert capsys.readouterr().err.strip() == "pfa-edu: --jobs 0: it must be a number of at least 1"
     assert main(["run", "relatives", "--rule", "pfa"]) == 1
     assert "pfa-edu reproduce relatives" in capsys.readouterr().err
     assert main(["run", "mnist", "--rule", "pfaa"]) == 1
@@ -205,11 +205,51 @@ def test_command_line(tmp_path, capsys):
         main(["run", "mnist"])
 
 
+def test_flags_of_a_rule_and_of_the_recipe(tmp_path, capsys):
+    command = ["run", "mnist", "--scale", "smoke", "--out", str(tmp_path), "--epochs", "1"]
+    assert main([*command, "--rule", "pfa", "--ratio", "20", "--lr", "0.05", "--lr-drops", "2,3"]) == 0
+    assert (tmp_path / "mnist-smoke" / "pfa_ratio=20-seed0" / "metrics.csv").exists()  # as ratio=20 is called in Python
+    frame = pd.read_csv(tmp_path / "mnist-smoke" / "pfa_ratio=20-seed0" / "metrics.csv")
+    assert frame.loc[frame.metric == "lr", "value"].tolist() == [0.05]
+    capsys.readouterr()
+    for flags, message in [
+        (["--rule", "pfa", "--ratio", "zero"], "ratio 'zero': it must be a finite number"),
+        (["--rule", "fa", "--epochs", "2.5"], "epochs 2.5: it must be a whole number"),
+        (["--rule", "fa", "--device", "gpu"], "device 'gpu' is unknown"),
+        (["--rule", "fa", "--seed", "100000000000000"], "seed 100000000000000"),
+        (["--rule", "nosuch:Rule"], "rule 'nosuch:Rule' cannot be imported"),
+        (["--rule", "fa", "--optimizer", "Adamw"], "did you mean 'AdamW'"),
+    ]:
+        assert main([*command, *flags]) == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):  # a knob that FA does not have
+        main([*command, "--rule", "fa", "--ratio", "3"])
+    assert main(["reproduce", "mnist", "--dataset", "nosuch"]) == 1
+    assert "unknown dataset 'nosuch'" in capsys.readouterr().err
+
+
+PARAMETERS = "# Change these and run again\nseeds = 1\nrules = []"
+
+
 def test_notebook_refuses_an_unknown_parameter():
     from pfa_edu.lessons import notebooks as lesson
 
     with pytest.raises(pe.ConfigError, match="unknown parameter 'sede': did you mean 'seeds'"):
-        lesson.check_parameters({"sede": 3, "_private": 1, "rules": []}, {"seeds", "rules"})
+        lesson.check_parameters({"In": ["", PARAMETERS, "# Parameters\nsede = 3\n", "now"], "sede": 3})
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["", PARAMETERS, "# Parameters\nseeds = 3\n", "now"],
+        ["", PARAMETERS, "now"],  # nothing was injected
+        ["", PARAMETERS, "now", "net = 3", PARAMETERS, "now"],  # everything run twice, the reader's own names between
+    ],
+)
+def test_notebook_minds_only_what_was_injected(cells):
+    from pfa_edu.lessons import notebooks as lesson
+
+    lesson.check_parameters({"In": cells, "net": 3, "seeds": 3})
 
 
 def test_notebook_headless(tmp_path):

@@ -42,9 +42,7 @@ def mismatch(steps: int, lr: float, momentum: float, weight_decay: float) -> flo
 
 
 def steps_to_fade(target: float, lr: float, momentum: float, weight_decay: float) -> int:
-    """The number of SGD steps after which |a_t| is at most ``target``: how long a strong decay has to last.
-
-    Found by doubling and bisecting :func:`mismatch`, so that a slow decay costs no more than a fast one.
+    """The number of SGD steps after which |a_t| stays at or below ``target``: how long a strong decay has to last.
 
     >>> steps_to_fade(0.06, lr=0.01, momentum=0.9, weight_decay=0.03)
     920
@@ -53,18 +51,26 @@ def steps_to_fade(target: float, lr: float, momentum: float, weight_decay: float
     lr, momentum, weight_decay = _pace(lr, momentum, weight_decay)
     lr = real("lr", lr, above=0, what="without it nothing fades")
     weight_decay = real("weight_decay", weight_decay, above=0, what="without it nothing fades")
-    step = _step(lr, momentum, weight_decay)
-    # Where a swings around zero (a strong decay with momentum) its envelope is what counts, so no crossing is taken for
-    # the end: beyond the last step at which |a| exceeds the target.
-    complex_pair = (1 + momentum - lr * weight_decay) ** 2 < 4 * momentum
-    if complex_pair:
-        return _swinging(step, target, momentum)
+    x = lr * weight_decay
+    # The step's eigenvalues λ solve λ² − (1 + momentum − x) λ + momentum = 0. The slow one is 1 − δ; δ itself is kept,
+    # which is far below the spacing of numbers near 1 where lr·weight_decay is tiny.
+    discriminant = (1 - momentum + x) ** 2 - 4 * x
+    if discriminant < 1e-9:  # a swings around zero, or is about to
+        return _swinging(_step(lr, momentum, weight_decay), target, momentum)
+    root = math.sqrt(discriminant)
+    slow = 2 * x / (1 - momentum + x + root)  # δ
+    fast = momentum / (1 - slow)  # the other eigenvalue
+    weight = (1 - x - fast) / (1 - slow - fast)  # of the slow one in a_0 = 1, a_1 = 1 − x
+
+    def left(t: int) -> float:
+        return weight * math.exp(t * math.log1p(-slow)) + (1 - weight) * fast**t
+
     low, high = 0, 1
-    while abs(_power(step, high)[0]) > target:
+    while abs(left(high)) > target:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if abs(_power(step, middle)[0]) > target else (low, middle)
+        low, high = (middle, high) if abs(left(middle)) > target else (low, middle)
     return high
 
 
