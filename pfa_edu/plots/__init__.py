@@ -1,10 +1,12 @@
 """Pictures and tables of results, with the paper's own curves drawn behind."""
 
 from .cost import relatives, relatives_table
-from .curves import accuracy, by_depth, gradient_angle, norm_ratio, path_alignment
+from .curves import accuracy, gradient_angle, norm_ratio, path_alignment
 from .density import sparse, sparse_table
+from .depth import by_depth
+from .looks import in_order, rule_look
 from .numbers import format_table, table
-from .style import Figure, in_order, rule_look, save
+from .style import Figure, save
 
 __all__ = [
     "Figure",

@@ -13,10 +13,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from .. import errors
-from . import numbers, style
-from .style import Figure
+from . import draw, numbers, statistics, style
+from .looks import in_order, is_backprop, looks
+from .statistics import select
+from .style import Figure, themed
 
 
+@themed
 def sparse(
     frame: pd.DataFrame, layer: str = "fc2", theory: Mapping[float, float] | None = None,
     simulated: Mapping[float, float] | None = None, about: str = "",
@@ -27,76 +30,78 @@ def sparse(
     ``theory``, ``simulated``: degrees at each density for a PFA path that is aligned as well as its masks let it.
     Raises ConfigError if the frame has no column ``density``, or no rule but backprop.
     """
-    _check(frame)
-    metric = numbers.watched(frame)
+    metric = _checked(frame)
     part = metric.removesuffix("_accuracy").capitalize()
-    scores, angles = _points(frame, metric, "network"), _points(frame, "path_alignment", layer)
-    rules = [rule for rule in numbers.rules(frame) if rule != "bp"]
+    scores, angles = _ends(frame, metric, "network"), _ends(frame, "path_alignment", layer)
+    shown = looks(scores["rule"])
+    rules = [rule for rule in shown if not is_backprop(rule)]
     if not rules:
-        raise errors.ConfigError("sparse: the frame has no rule with a feedback path of its own, only bp")
+        only = ", ".join(shown)
+        raise errors.ConfigError(f"sparse: the frame has no rule with a feedback path of its own, only {only}")
     fig = Figure(figsize=(9.6, 4.8), layout="constrained")
     left, right = fig.subplots(1, 2)
-    bp = numbers.select(scores, rule="bp")
-    for mean, std in zip(bp["mean"], bp["std"].fillna(0), strict=True):
-        left.axhspan(mean - std, mean + std, color=style.GREY, alpha=0.25, linewidth=0, zorder=1)
-        left.axhline(mean, color=style.rule_look("bp").colour, linewidth=1.2, zorder=1.5)
+    handles = []
+    for rule in (rule for rule in shown if is_backprop(rule)):
+        values = select(scores, rule=rule)["value"]
+        if len(values) > 1:
+            left.axhspan(*draw.spread(values), color=style.GREY, alpha=0.25, linewidth=0, zorder=1)
+        left.axhline(values.mean(), color=shown[rule].colour, linewidth=1.2, zorder=1.5)
+        handles.append(Line2D([], [], color=shown[rule].colour, linewidth=1.2, label=shown[rule].label))
     for rule in rules:
-        for ax, points in ((left, scores), (right, angles)):
-            style.rule_line(ax, numbers.select(points, rule=rule), rule, 0)
+        for ax, ends in ((left, scores), (right, angles)):
+            draw.rule_curve(ax, select(ends, rule=rule), shown[rule], x="density")
+        handles.append(style.rule_handle(shown[rule]))
     style.angle_axis(right, None)
-    handles = [style.rule_handle(rule) for rule in rules]
-    if len(bp):
-        handles.insert(0, Line2D([], [], color=style.rule_look("bp").colour, linewidth=1.2, label="BP"))
     if theory:
         at = sorted(theory)
         right.plot(at, [theory[d] for d in at], color=style.INK, linestyle=":", linewidth=1.3, zorder=3.5)
         handles.append(style.theory_handle("theory: R = mask ∘ BᵀW"))
     if simulated:
-        look = {"color": style.INK, "marker": "o", "markersize": 6, "markerfacecolor": "none", "linestyle": "none"}
-        right.plot(list(simulated), list(simulated.values()), zorder=4, **look)
-        handles.append(Line2D([], [], label="the same, simulated", **look))
-    densities = sorted(set(scores.loc[scores["rule"] != "bp", "epoch"]))
+        hollow = {"color": style.INK, "marker": "o", "markersize": 6, "markerfacecolor": "none", "linestyle": "none"}
+        right.plot(list(simulated), list(simulated.values()), zorder=4, **hollow)
+        handles.append(Line2D([], [], label="the same, simulated", **hollow))
+    densities = sorted(set(scores.loc[scores["rule"].isin(rules), "density"]))
     for ax, title in ((left, "After the last epoch"), (right, f"Layer {layer}")):
         ax.set_xscale("log")
         ax.set_xticks(densities, [f"{d:g}" for d in densities])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xlabel("Density: fraction of feedback synapses that exist")
-        style.look(ax, title)
+        style.dress(ax, title, epochs=False)
     left.set_ylabel(f"{part} accuracy in %")
     right.set_ylabel("Path alignment ∠(F, W) in degrees")
-    style.legend(fig, handles, None)
-    style.headline(fig, "Learning with a sparse feedback path", scores, about)
+    style.legend(fig, handles)
+    seeds = scores.groupby(["rule", "density"])["seed"].count()
+    style.headline(fig, "Learning with a sparse feedback path", seeds, about)
     return fig
 
 
 def sparse_table(frame: pd.DataFrame) -> pd.DataFrame:
     """What ``table`` gives, for every rule and density: columns ``label`` and ``density`` besides its own."""
-    _check(frame)
-    parts = [numbers.table(runs).assign(density=density) for density, runs in frame.groupby("density")]
-    table = pd.concat(parts)
-    order = {rule: i for i, rule in enumerate(style.in_order(table["rule"]))}
+    _checked(frame)
+    table = numbers.table(frame, by=["density"])
+    order = {rule: i for i, rule in enumerate(in_order(table["rule"]))}
     table = table.sort_values(
         ["rule", "density"], key=lambda c: c.map(order) if c.name == "rule" else -c, ignore_index=True
     )
+    names = looks(table["rule"])
     labels = [
-        style.rule_look(rule).label + (f" {density:g}" if rule != "bp" else "")
+        names[rule].label + ("" if is_backprop(rule) else f" {density:g}")
         for rule, density in zip(table["rule"], table["density"], strict=True)
     ]
     table.insert(0, "label", labels)
     return table
 
 
-def _check(frame: pd.DataFrame) -> None:
+def _checked(frame: pd.DataFrame) -> str:
+    """The accuracy that was measured."""
     if "density" not in frame.columns:
         raise errors.ConfigError("not a frame of sparse runs: without the column density")
+    metric = numbers.watched(frame)
+    statistics.rows_of(frame, metric, by=("density",))
+    return metric
 
 
-def _points(frame: pd.DataFrame, metric: str, layer: str) -> pd.DataFrame:
-    """Mean, std (NaN for one seed) and seeds per rule and density; the density stands where curves have the epoch."""
-    rows = []
-    for (rule, density), runs in numbers.select(frame, layer=layer).groupby(["rule", "density"]):
-        values = numbers.last(runs, metric)["value"]
-        if len(values):
-            std = values.std(ddof=0) if len(values) > 1 else float("nan")
-            rows.append((rule, density, values.mean(), std, len(values)))
-    return pd.DataFrame(rows, columns=["rule", "epoch", "mean", "std", "seeds"]).sort_values(["rule", "epoch"])
+def _ends(frame: pd.DataFrame, metric: str, layer: str) -> pd.DataFrame:
+    """Every rule's values at each density after the last epoch that all its seeds have reached."""
+    groups = select(frame, layer=layer).groupby(["rule", "density"])
+    return pd.concat([select(frame[:0]), *(statistics.last(runs, metric) for _, runs in groups)])

@@ -1,6 +1,7 @@
-"""How figures look, and how they are saved: one colour and marker per rule, quiet axes, a legend never over data.
+"""How figures look, and how they are saved: quiet axes in seaborn's theme, a legend that is never over data.
 
-No pyplot: its global figure registry leaks memory in long sessions and is not safe between threads.
+No pyplot: its global figure registry leaks memory in long sessions. Seaborn is imported where something is drawn, not
+up here, as it takes a second or two: whoever only asks for a rule's colour does not wait for it.
 """
 
 from __future__ import annotations
@@ -9,56 +10,34 @@ import functools
 import io
 import math
 import os
-import zlib
-from collections.abc import Iterable, Sequence
+import textwrap
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import ParamSpec
 
-import matplotlib as mpl
-import numpy as np
+import pandas as pd
 from matplotlib import figure
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .._files import write
-from ..rules import Look, known_rules
-
-# The rules' own colours are Okabe and Ito's palette, told apart by the colour-blind too. A rule without a look of its
-# own takes the next of these, which are none of them (Paul Tol's muted scheme).
-_CYCLE = ["#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#661100", "#6699CC"]
-_MARKERS = "ph8P<>dH"
-
-
-def rule_look(label: str) -> Look:
-    """How a rule is shown, by the label that results have: 'pfa', or with knobs, 'pfa ratio=20'.
-
-    A rule that this process does not know (results of somebody else) is shown under its own name.
-
-    >>> rule_look("pfa ratio=20").label
-    'PFA ratio=20'
-    """
-    name, _, knobs = label.partition(" ")
-    cls = known_rules().get(name)
-    look = cls.look if cls is not None else None
-    if look is None:
-        without = [n for n, c in known_rules().items() if c.look is None]
-        i = without.index(name) if name in without else zlib.crc32(name.encode())
-        look = Look(name, _CYCLE[i % len(_CYCLE)], _MARKERS[i % len(_MARKERS)])
-    return look._replace(label=f"{look.label} {knobs}") if knobs else look
-
-
-def in_order(labels: Iterable[str]) -> list[str]:
-    """Each label once, in the order of legends and tables: that of the rules, then the unknown ones by name."""
-    order = {name: i for i, name in enumerate(known_rules())}
-    return sorted(dict.fromkeys(labels), key=lambda label: (order.get(label.split()[0], len(order)), label))
-
+from ..rules import Look
 
 INK, GREY, PAPER = "#222222", "#666666", (0, (4, 2))
+_FRAME, _GRID = "#AAAAAA", "#E8E8E8"
+_P = ParamSpec("_P")
+_one_theme = threading.RLock()  # seaborn sets matplotlib's settings for the whole process
 
 
 class Figure(figure.Figure):
-    """A matplotlib figure that a notebook shows by itself, whatever backend is active."""
+    """A matplotlib figure that a notebook shows without further ado, whatever backend is active."""
 
-    def _repr_png_(self):
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         # Twice the pixels of the displayed size: sharp on dense screens. Without this method IPython prints only the
         # type's name, unless the inline backend happens to have been switched on.
         buffer = io.BytesIO()
@@ -67,17 +46,32 @@ class Figure(figure.Figure):
         return buffer.getvalue(), {"width": int(width), "height": int(height)}
 
 
-def layer_colours(layers: Sequence[str]) -> dict[str, str]:
-    """A colour for each layer: viridis without its yellow end, which fades on white; dark = near the input."""
-    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.82, len(layers)))
-    return {layer: mpl.colors.to_hex(shade) for layer, shade in zip(layers, shades, strict=True)}
+def themed(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Runs ``draw`` in the theme of this package's figures; what was set before comes back afterwards."""
+
+    @functools.wraps(draw)
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        import seaborn as sns
+
+        quiet = {
+            "axes.edgecolor": _FRAME, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+            "grid.color": _GRID, "axes.spines.top": False, "axes.spines.right": False,
+        }  # fmt: skip
+        with _one_theme, sns.axes_style("whitegrid", quiet), sns.plotting_context("paper", font_scale=1.05):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
-def grid(n: int, xlabel: str, ylabel: str) -> tuple[Figure, list]:
-    """A figure of ``n`` panels with shared axes, at most four abreast; only the outer ones are labelled."""
+def grid(n: int, xlabel: str, ylabel: str, beside: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A figure of ``n`` panels with shared axes, at most four abreast; only the outer ones are labelled.
+
+    ``beside``: inches to the right of the panels for a colour bar.
+    """
     columns = n if n <= 4 else math.ceil(n / math.ceil(n / 4))
     rows = math.ceil(n / columns)
-    fig = Figure(figsize=(max(6.4, 1.0 + 2.6 * columns), 1.55 + 2.5 * rows), layout="constrained")
+    size = (max(6.4, 1.0 + 2.6 * columns) + beside, 1.55 + 2.5 * rows)
+    fig = Figure(figsize=size, layout="constrained")
     axes = list(fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for i, ax in enumerate(axes[:n]):
         lowest, leftmost = i + columns >= n, i % columns == 0  # the panel above a gap is the lowest of its column
@@ -89,115 +83,112 @@ def grid(n: int, xlabel: str, ylabel: str) -> tuple[Figure, list]:
     return fig, axes[:n]
 
 
-def line(ax, rows, colour, label, **style):
-    if rows.empty:
-        return
-    one = {} if len(rows) > 1 else {"marker": "o"}  # a line of one point is invisible
-    ax.plot(rows["epoch"], rows["mean"], color=colour, label=label, **{"linewidth": 1.8, "zorder": 3, **one, **style})
-    if rows["std"].notna().any():
-        low, high = rows["mean"] - rows["std"], rows["mean"] + rows["std"]
-        ax.fill_between(rows["epoch"], low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
-
-
-def rule_line(ax, rows, rule, phase):
-    """``phase`` in [0, 1) staggers the markers, so that curves on top of each other still show every rule's."""
-    style, n = rule_look(rule), len(rows)
-    every = max(1, n // 6)
-    line(
-        ax,
-        rows,
-        style.colour,
-        style.label,
-        linestyle="-",
-        marker=style.marker,
-        markersize=5 * style.size,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        markevery=(int(phase * every), every),
-    )
-
-
-def paper_line(ax, rows, colour, points=0):
-    """Behind our line; ``points`` hollow dots in front of it show the paper's curve even where ours covers it."""
-    if rows.empty:
-        return
-    rows = rows.sort_values("epoch")
-    ax.plot(rows["epoch"], rows["mean"], color=colour, linestyle=PAPER, linewidth=1.1, alpha=0.7, zorder=2.5)
-    if points:
-        dots = rows.iloc[:: -max(1, len(rows) // points)]  # from the end, which is what one compares
-        ax.plot(dots["epoch"], dots["mean"], "o", color=colour, markerfacecolor="white", markersize=3.5, zorder=4)
-
-
-def limits(ax, low, high):
+def limits(ax: Axes, low: float, high: float, least: float = 0.0) -> None:
+    """The y axis from ``low`` to ``high`` with a margin, at least ``least`` in all; above 100 no more than needed."""
     margin = 0.06 * (high - low) or 0.5
-    ax.set_ylim(low - margin, high + margin)
+    low, high = low - margin, high + margin
+    if high - low < least:
+        top = min((low + high + least) / 2, max(high, 100.0))
+        low, high = top - least, top
+    ax.set_ylim(low, high)
 
 
-def angle_axis(ax, theory=90.0):
-    # Fixed, the same picture for every run, unless angles go further; a little more than 0 to 95, so that 0 is not cut.
+def angle_axis(ax: Axes, theory: float | None = 90.0) -> None:
+    """Degrees: the same axis for every run, unless angles go further; a little below 0, so that 0 is not cut."""
     highest = max((other.dataLim.ymax for other in ax.figure.axes if other.has_data()), default=0)
-    ax.set_yticks(range(0, 181 if highest > 93 else 91, 15))
+    ax.set_yticks(range(0, 91 if highest <= 93 else 181, 15 if highest <= 120 else 30))
     ax.set_ylim(-2, max(97, highest + 4))
     if theory is not None:
         ax.axhline(theory, color=INK, linestyle=":", linewidth=1.3, zorder=1)
 
 
-def dress(ax, title):
-    """The look of axes over epochs."""
+def dress(ax: Axes, title: str, epochs: bool = True) -> None:
+    """The title of themed axes, and ticks at whole epochs."""
+    ax.set_title(title, loc="left", fontweight="bold")
+    if not epochs:
+        return
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     low, high = ax.dataLim.intervalx
     if low == high:  # a single epoch: no fractions of epochs beside it
         ax.set_xlim(low - 0.9, high + 0.9)
-    look(ax, title)
 
 
-def look(ax, title):
-    """The look of any axes: a bold title on the left, quiet lines, a grid behind the data."""
+def look(ax: Axes, title: str) -> None:
+    """The theme for axes that exist already, such as an explorer's: a bold title, quiet lines, a grid behind."""
     ax.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK)
     ax.xaxis.label.set(fontsize=10, color=INK)
     ax.yaxis.label.set(fontsize=10, color=INK)
-    ax.tick_params(labelsize=9, color="#AAAAAA", labelcolor=INK)
+    ax.tick_params(labelsize=9, color=_FRAME, labelcolor=INK)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color("#AAAAAA")
+    ax.spines[["left", "bottom"]].set_color(_FRAME)
     ax.set_axisbelow(True)
-    ax.grid(visible=True, color="#E8E8E8", linewidth=0.8)
+    ax.grid(visible=True, color=_GRID, linewidth=0.8)
 
 
-def rule_handle(rule, note=""):
-    style = rule_look(rule)
-    label = f"{style.label} ({note})" if note else style.label
-    return Line2D([], [], color=style.colour, marker=style.marker, markeredgecolor="white", linewidth=1.8,
-                  markersize=6.5 * style.size, label=label)  # fmt: skip
+def rule_handle(look: Look, note: str = "") -> Line2D:
+    label = f"{look.label} ({note})" if note else look.label
+    return Line2D([], [], color=look.colour, marker=look.marker, markeredgecolor="white", linewidth=1.8,
+                  markersize=6.5 * look.size, label=label)  # fmt: skip
 
 
-def theory_handle(label):
+def theory_handle(label: str) -> Line2D:
     return Line2D([], [], color=INK, linestyle=":", linewidth=1.3, label=label)
 
 
-def legend(fig, handles, paper):
-    """Below the panels, never over data, in as many columns as the figure is wide enough for."""
+def legend(fig: Figure, handles: Sequence[Line2D], paper: pd.DataFrame | None = None, band: bool = False) -> None:
+    """Below the panels, never over data, in as many columns as the figure is wide enough for.
+
+    ``paper``: the published rows that were drawn, if any; ``band``: with their scatter.
+    """
+    shown: list[Line2D | tuple[Patch, Line2D]] = list(handles)
+    labels = [str(handle.get_label()) for handle in handles]
     if paper is not None and len(paper):
-        style = {"linestyle": PAPER, "linewidth": 1.1, "marker": "o", "markersize": 4.5, "markerfacecolor": "white"}
-        handles = [*handles, Line2D([], [], color=GREY, label="the paper's result", **style)]
-    widths = [0.085 * len(handle.get_label()) + 0.6 for handle in handles]  # inches: its letters, and the line before
+        one = paper["std"].isna().all()
+        labels.append("the paper's (1 seed)" if one else "the paper's mean" + " ± 1 std" * band)
+        line = Line2D([], [], color=GREY, linestyle=PAPER, linewidth=1.1, marker="o", markersize=4.5,
+                      markerfacecolor="white", markeredgecolor=GREY)  # fmt: skip
+        shown.append((Patch(color=GREY, alpha=0.18, linewidth=0), line) if band and not one else line)
+    if not shown:
+        return
+    widths = [0.085 * len(label) + 0.6 for label in labels]  # inches: its letters, and the line before
     width = fig.get_figwidth()
-    ncols = len(handles) if sum(widths) <= width else max(1, int(width / max(widths)))
-    fig.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False, fontsize=9.5)
+    ncols = len(shown) if sum(widths) <= width else max(1, int(width / max(widths)))
+    fig.set_figheight(fig.get_figheight() + 0.2 * (math.ceil(len(shown) / ncols) - 1))  # not at the panels' expense
+    fig.legend(shown, labels, loc="outside lower center", ncols=ncols, frameon=False, fontsize=9.5)
 
 
-def headline(fig, title, stats, about=""):
-    """The title, and small below it how many seeds stand behind the lines, and what the runs were ``about``."""
-    low, high = stats["seeds"].min(), stats["seeds"].max()
-    seeds = f"{high} seeds" if low == high else f"{low} to {high} seeds"
-    note = "1 seed" if high == 1 else f"mean ± 1 std of {seeds}"
-    note = f"{note}  ·  {about}" if about else note
+def colour_bar(fig: Figure, axes: Sequence[Axes], colours: Mapping[str, str]) -> None:
+    """The layers of a deep network as a scale from input to output; five of them have room for their names."""
+    names, n = list(colours), len(colours)
+    norm = BoundaryNorm([i - 0.5 for i in range(n + 1)], n)
+    scale = ScalarMappable(norm, ListedColormap(list(colours.values())))
+    named = [round(i * (n - 1) / 4) for i in range(5)]
+    bar = fig.colorbar(scale, ax=axes, location="right", aspect=30, pad=0.01, ticks=named)
+    bar.ax.set_yticklabels([names[i] for i in named], fontsize=8.5)
+    bar.ax.set_title("Layer", loc="left", fontsize=9)
+    bar.ax.invert_yaxis()  # the input first, as one reads
+    bar.ax.minorticks_off()
+    bar.ax.grid(visible=False)
+    bar.outline.set_visible(False)
+
+
+def headline(fig: Figure, title: str, seeds: pd.Series, about: str = "", notes: Iterable[str] = (),
+             spread: bool = True) -> None:  # fmt: skip
+    """The title, and small below it how many ``seeds`` stand behind the lines, what was run, and further ``notes``."""
+    low, high = seeds.min(), seeds.max()
+    several = f"{high} seeds" if low == high else f"{low} to {high} seeds"
+    behind = "1 seed" if high == 1 else f"mean ± 1 std of {several}" if spread else f"mean of {several}"
+    text = "  ·  ".join(part for part in (behind, about, *notes) if part)
+    lines = textwrap.wrap(text, int(14 * fig.get_figwidth()))  # letters of this size to the inch
     inch = 1 / fig.get_figheight()
-    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.54 * inch))  # the two lines stand above everything else
+    layout = fig.get_layout_engine()
+    assert layout is not None
+    layout.set(rect=(0, 0, 1, 1 - (0.37 + 0.17 * len(lines)) * inch))  # type: ignore[call-arg]
     fig.suptitle(title, x=0.01, y=1 - 0.08 * inch, ha="left", va="top", fontsize=12.5, color=INK)
-    fig.text(0.01, 1 - 0.33 * inch, note, fontsize=9.5, color=GREY, va="top")
+    fig.text(0.01, 1 - 0.33 * inch, "\n".join(lines), fontsize=9.5, color=GREY, va="top")
 
 
-def save(fig: figure.Figure, folder: str | os.PathLike, name: str) -> list[Path]:
+def save(fig: figure.Figure, folder: str | os.PathLike[str], name: str) -> list[Path]:
     """Write ``folder/name.png`` (150 dpi) and ``folder/name.svg``; returns both paths.
 
     Each file appears whole or not at all. Raises OutputError if the folder cannot be written.

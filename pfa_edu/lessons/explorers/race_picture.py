@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 from PIL import Image, ImageDraw
 
-from ...plots.style import layer_colours, rule_look
+from ...plots.looks import layer_colours, rule_look
 from . import toy
 from .moving import Curve, Number, Tile, font
 from .network_drawing import NetworkDrawing, angle_colour
