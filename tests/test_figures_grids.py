@@ -8,7 +8,7 @@ import pytest
 
 import pfa_edu as pe
 from pfa_edu import plots as figures
-from pfa_edu.lessons.relatives import RELATIVES
+from pfa_edu.lessons.kin import RELATIVES
 
 LABELS = {name: r.label for name, r in RELATIVES.items()}
 
