@@ -25,6 +25,7 @@ from ..runs.grid import run_grid
 from ..runs.presets import Preset, experiment, preset
 
 FIGURES = ("accuracy", "path_alignment", "norm_ratio", "by_depth", "gradient_angle")
+_DEEP = 7  # layers, and 'network': in a shallower network the curves over time show every layer
 _HERE = Path(__file__).parent
 
 
@@ -63,7 +64,9 @@ class Study:
         name = settings.published if settings is not None else None
         self.published = None if name is None else published.curves(name)
         self.leaves = None if settings is None else settings.leaves
-        self.figures = Figures({name: getattr(self, f"_{name}") for name in FIGURES}, out)
+        deep = frame["layer"].nunique() > _DEEP
+        names = [name for name in FIGURES if name != "by_depth" or deep]
+        self.figures = Figures({name: getattr(self, f"_{name}") for name in names}, out)
 
     @property
     def limits(self) -> dict[str, float]:

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import nn
 
+from .._settings import whole
 from ..errors import ConfigError, unknown
 from ..nn.conversion import convert
 from ..nn.models import build, mlp, resnet20
@@ -92,7 +93,7 @@ def bench(name: str = "mnist", rounds: int = 20, memory: bool = True, threads: i
     if rounds < 1:
         raise ConfigError(f"rounds {rounds}: at least 1")
     if threads is not None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(whole("threads", threads, low=1, high=1024))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rules, tasks = BENCHES[name]
     machine = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
