@@ -8,7 +8,7 @@ import pandas as pd
 
 from .. import errors
 from . import draw, numbers, statistics, style
-from .looks import is_backprop, looks
+from .looks import is_backprop, looks_of
 from .statistics import select
 from .style import Figure, themed
 
@@ -26,7 +26,7 @@ def relatives(
     """
     names, metric = _named(frame, labels), numbers.watched(frame)
     frame = _with_cost(frame[frame["rule"].isin(names)])
-    shown = {rule: look._replace(label=names[rule]) for rule, look in looks(names).items()}
+    shown = {rule: look._replace(label=names[rule]) for rule, look in looks_of(names).items()}
     fig = Figure(figsize=(10.2, 5.2), layout="constrained")
     left, right = fig.subplots(1, 2)
     accuracies = statistics.rows_of(frame, metric)
@@ -80,10 +80,10 @@ def _named(frame: pd.DataFrame, labels: Mapping[str, str] | None) -> dict[str, s
     """How each rule of the frame is called, in the order of ``labels``."""
     there = set(frame["rule"])
     if labels is None:
-        return {rule: look.label for rule, look in looks(there).items()}
+        return {rule: look.label for rule, look in looks_of(there).items()}
     found = {rule: label for rule, label in labels.items() if rule in there}
     if not found:
-        raise errors.ConfigError(f"labels name none of the frame's rules: they are {', '.join(looks(there))}")
+        raise errors.ConfigError(f"labels name none of the frame's rules: they are {', '.join(looks_of(there))}")
     return found
 
 

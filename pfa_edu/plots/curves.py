@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from .. import errors
 from . import draw, numbers, statistics, style
 from .ending import last_epoch
-from .looks import in_order, is_backprop, layer_colours, looks
+from .looks import in_order, is_backprop, layer_colours, looks_of
 from .statistics import select
 from .style import Figure, themed
 
@@ -45,7 +45,7 @@ def accuracy(
     if (rows["epoch"] > 0).any():
         rows = rows[rows["epoch"] > 0]
     stats = statistics.over_seeds(rows, metric)
-    shown = looks(stats["rule"])
+    shown = looks_of(stats["rule"])
     paper = numbers.paper(published, metric, stats, leaves)
 
     fig = Figure(figsize=(9.6, 4.6), layout="constrained")
@@ -103,7 +103,7 @@ def gradient_angle(frame: pd.DataFrame, about: str = "") -> Figure:
     layers = list(dict.fromkeys(rows["layer"]))
     if len(layers) > 6:
         return _rule_panels(frame, None, "gradient_angle", title, ylabel, {}, about, None)
-    stats, shown = statistics.over_seeds(frame, "gradient_angle"), looks(rows["rule"])
+    stats, shown = statistics.over_seeds(frame, "gradient_angle"), looks_of(rows["rule"])
     panels, notes = _with_angles(rows, "layer", layers)
     fig, axes = style.grid(len(panels), "Epochs of training", ylabel)
     for ax, layer in zip(axes, panels, strict=True):
@@ -134,7 +134,7 @@ def _with_angles(rows: pd.DataFrame, column: str, names: list[str]) -> tuple[lis
     panels = [name for name in names if largest[name] >= _NONE]
     if not panels:
         return names, []
-    zero = [looks(names)[name].label if column == "rule" else name for name in names if name not in panels]
+    zero = [looks_of(names)[name].label if column == "rule" else name for name in names if name not in panels]
     of = "in every layer" if column == "rule" else "in every rule"
     return panels, [f"{', '.join(zero)}: 0° {of}"] if zero else []
 
@@ -153,7 +153,7 @@ def _rule_panels(
     if metric != "norm_ratio":
         rules, notes = _with_angles(rows, "rule", rules)
     stats = stats[stats["rule"].isin(rules)]
-    shown, layers = looks(frame["rule"]), list(dict.fromkeys(stats["layer"]))
+    shown, layers = looks_of(frame["rule"]), list(dict.fromkeys(stats["layer"]))
     paper, behind = numbers.paper(published, metric, stats, leaves), standing(stats)
     colours, deep = layer_colours(layers), len(layers) > _DEEP
 

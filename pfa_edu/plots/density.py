@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 
 from .. import errors
 from . import draw, numbers, statistics, style
-from .looks import in_order, is_backprop, looks
+from .looks import in_order, is_backprop, looks_of
 from .statistics import select
 from .style import Figure, themed
 
@@ -33,7 +33,7 @@ def sparse(
     metric = _checked(frame)
     part = metric.removesuffix("_accuracy").capitalize()
     scores, angles = _ends(frame, metric, "network"), _ends(frame, "path_alignment", layer)
-    shown = looks(scores["rule"])
+    shown = looks_of(scores["rule"])
     rules = [rule for rule in shown if not is_backprop(rule)]
     if not rules:
         only = ", ".join(shown)
@@ -83,7 +83,7 @@ def sparse_table(frame: pd.DataFrame) -> pd.DataFrame:
     table = table.sort_values(
         ["rule", "density"], key=lambda c: c.map(order) if c.name == "rule" else -c, ignore_index=True
     )
-    names = looks(table["rule"])
+    names = looks_of(table["rule"])
     labels = [
         names[rule].label + ("" if is_backprop(rule) else f" {density:g}")
         for rule, density in zip(table["rule"], table["density"], strict=True)

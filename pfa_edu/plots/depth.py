@@ -7,7 +7,7 @@ import pandas as pd
 from .. import errors
 from . import draw, numbers, statistics, style
 from .curves import standing
-from .looks import in_order, is_backprop, looks
+from .looks import in_order, is_backprop, looks_of
 from .statistics import select
 from .style import Figure, themed
 
@@ -33,7 +33,7 @@ def by_depth(
     rows = {metric: of[~of["rule"].map(is_backprop)] for metric, of in rows.items()}  # backprop's angles are 0
     if all(of.empty for of in rows.values()):
         raise errors.ConfigError("by_depth: the frame has angles of backprop alone, and they are 0 by definition")
-    shown = looks(frame["rule"])
+    shown = looks_of(frame["rule"])
     known = select(published, metric="path_alignment")["epoch"]
     shared = set() if leaves is None else set(known[known <= leaves])
     chosen = {metric: _chosen(of, shared) for metric, of in rows.items()}

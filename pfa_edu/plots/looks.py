@@ -38,7 +38,7 @@ def rule_look(label: str) -> Look:
     return _candidate(label, 0)
 
 
-def looks(labels: Iterable[str]) -> dict[str, Look]:
+def looks_of(labels: Iterable[str]) -> dict[str, Look]:
     """The look of every label, in the order of legends and tables; no two of one figure have the same colour.
 
     Each is its :func:`rule_look`, unless another label has taken that colour or marker; a rule's own are never taken.

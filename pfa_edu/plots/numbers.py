@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import errors
 from . import statistics
-from .looks import in_order, is_backprop, looks
+from .looks import in_order, is_backprop, looks_of
 from .statistics import finite, half_width, last, select, std
 
 
@@ -136,7 +136,7 @@ def format_table(table: pd.DataFrame) -> str:
         return [cell + ("" if pd.isna(s) else f" ± {s:.2f}") for cell, s in zip(cells, spread, strict=True)]
 
     both = (table["accuracy_on"] == "validation").any()
-    names = looks(table["rule"])
+    names = looks_of(table["rule"])
     columns = {
         "rule": list(table["label"]) if "label" in table else [names[rule].label for rule in table["rule"]],
         "seeds": [str(n) for n in table["seeds"]],
