@@ -245,7 +245,7 @@ def halve(path: Path) -> None:
 )
 def test_broken_file_is_named(file, spoil, why, tmp_path, raw, offline):
     spoil(raw / file)
-    with pytest.raises(DataError, match="Delete it and load again, or copy it there anew") as caught:
+    with pytest.raises(DataError, match="Delete it and load again, or copy it there again") as caught:
         data.load("mnist", root=tmp_path)
     assert f"{file} in {raw} is broken" in str(caught.value)
     assert why in str(caught.value)

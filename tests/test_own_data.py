@@ -167,11 +167,11 @@ X, Y = pair()
         ({"train": ([[1.0], [1.0, 2.0]], [0, 1])}, "x of train of mine is not a table of numbers"),
         (
             {"train": (torch.where(X > 2, torch.nan, X), Y)},
-            "x of train of mine has NaN or infinity in .* of 40 samples",
+            "x of train of mine has NaN or infinity in .* of its samples",
         ),
         (
             {"train": (X, torch.full((40,), torch.inf))},
-            "y of train of mine has NaN or infinity in 40 of 40 .* first in 0",
+            "y of train of mine has NaN or infinity in 40 of its samples, first at index 0",
         ),
         ({"mean": 0.5}, "mean is .* and std None: give both or neither"),
         ({"mean": (0, 0), "std": 1}, "one number, or one for each of 5 channels"),
@@ -340,7 +340,7 @@ GOOD = Items(*zip(*pair(), strict=True))
         (Items((torch.ones(3), -1), (torch.ones(3), 0)), "train of mine: labels run from -1 to 0"),
         (
             Items((torch.ones(3), 0), (torch.full((3,), torch.nan), 0)),
-            "x of train of mine has NaN .* 1 of 2 .* first in 1",
+            "x of train of mine has NaN .* 1 of its samples, first at index 1",
         ),
     ],
 )

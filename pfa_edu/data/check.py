@@ -30,16 +30,14 @@ def check_name(name: Any) -> None:
         raise ConfigError(f"dataset name {name!r}: a text that can be a folder's name, such as 'my-digits'")
 
 
-def check_parts(
-    name: str, parts: dict[str, tuple[Tensor | None, Tensor | None]], classes: int | None
-) -> None:  # fmt: skip
+def check_parts(name: str, parts: dict[str, tuple[Any, Any]], classes: int | None) -> None:
     """Every part has as many inputs as targets, and all are alike in shape, type and device."""
-    first_x, first_y = parts["train"]
-    for part, (x, y) in parts.items():
-        if x is None and y is None and part == "validation":
-            continue
+    there = {part: (x, y) for part, (x, y) in parts.items() if part != "validation" or not (x is None and y is None)}
+    for part, (x, y) in there.items():
         if not isinstance(x, Tensor) or not isinstance(y, Tensor):
             raise ConfigError(f"{part} of {name}: it takes two tensors, x and y, not {_kind(x)} and {_kind(y)}")
+    first_x, first_y = there["train"]
+    for part, (x, y) in there.items():
         if x.dim() == 0 or y.dim() == 0 or len(x) != len(y) or not len(x):
             raise ConfigError(
                 f"{part} of {name}: x has shape {_shape(x)} and y {_shape(y)}: the first number of both is how many "

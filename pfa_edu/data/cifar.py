@@ -35,10 +35,10 @@ def read(name: str, device: torch.device, root: Path) -> Dataset:
     (pixels, labels), test = (_pixels(CIFAR10(str(root), train=train)) for train in (True, False))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_SPLIT_SEED))
     held, train = order[:_VALIDATION], order[_VALIDATION:]
-    parts = [pixels[train], labels[train], *test]
+    parts = (pixels[train], labels[train], *test, pixels[held], labels[held])
+    train_x, train_y, test_x, test_y, held_x, held_y = (part.to(device) for part in parts)
     return Dataset(
-        name, *(part.to(device) for part in parts), classes=10,
-        validation_x=pixels[held].to(device), validation_y=labels[held].to(device),
+        name, train_x, train_y, test_x, test_y, classes=10, validation_x=held_x, validation_y=held_y,
         mean=_MEAN, std=_STD, padding=4, flip=True,
     )  # fmt: skip
 

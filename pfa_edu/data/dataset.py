@@ -87,7 +87,7 @@ class Dataset:
         where = usable_device(device)
         if where == self.device:
             return self
-        tensors = {k: v.to(where) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        tensors: dict[str, Any] = {k: v.to(where) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return dataclasses.replace(self, **tensors)
 
     @property

@@ -27,10 +27,8 @@ _TRAIN_PER_CLASS, _TEST_PER_CLASS = 400, 100
 def read(name: str, device: torch.device, root: Path | None) -> Dataset:
     """MNIST or Fashion-MNIST under ``root`` (a torchvision folder), or mnist-5k (no root), on ``device``."""
     train, test = _mnist_5k() if root is None else _torchvision(name, root)
-    tensors = []
-    for pixels, labels in (train, test):
-        tensors += [_normalised(pixels, device, *_PIXELS[name]), labels.to(device)]
-    return Dataset(name, *tensors, classes=_CLASSES)
+    train_x, test_x = (_normalised(pixels, device, *_PIXELS[name]) for pixels, _ in (train, test))
+    return Dataset(name, train_x, train[1].to(device), test_x, test[1].to(device), classes=_CLASSES)
 
 
 def _normalised(pixels: torch.Tensor, device: torch.device, mean: float, std: float) -> torch.Tensor:

@@ -60,4 +60,4 @@ def download(name: str, fetch: Callable[[], object], root: Path, folder: Path, f
 
 
 def broken(file: str, folder: Path, why: str) -> DataError:
-    return DataError(f"{file} in {folder} is broken ({why}). Delete it and load again, or copy it there anew.")
+    return DataError(f"{file} in {folder} is broken ({why}). Delete it and load again, or copy it there again.")

@@ -52,7 +52,7 @@ class PictureFolder:
         self.files = {part: np.array([os.fsencode(f) for f, _ in found]) for part, found in files.items()}
         self.labels = {part: np.array([label for _, label in found]) for part, found in files.items()}
         self._rows: list[list[tuple[str, int, int]]] = []  # what the loader reads next: changed before it is started
-        self._loader = DataLoader(
+        self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
             Reader(self.files, self.labels, self.side), batch_sampler=_Rows(self._rows), num_workers=self.workers,
             persistent_workers=self.workers > 0, pin_memory=self.device.type == "cuda",
             multiprocessing_context="spawn" if self.workers else None,  # fork would inherit torch's threads and the GPU

@@ -42,7 +42,7 @@ def from_tensors(
     """
     check_name(name)
     where = usable_device(device)
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Any] = {}
     for part, pair in (("train", train), ("test", test), ("validation", validation)):
         if pair is None and part == "validation":
             continue
@@ -74,8 +74,13 @@ def from_torch(name: str, train: Any, test: Any, validation: Any = None, **setti
     Dataset('mine', 80 train + 20 test, 8, 3 classes, cpu)
     """
     check_name(name)
-    parts = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
-    return from_tensors(name, **{part: _stacked(f"{part} of {name}", data) for part, data in parts.items()}, **settings)
+    return from_tensors(
+        name,
+        train=_stacked(f"train of {name}", train),
+        test=_stacked(f"test of {name}", test),
+        validation=None if validation is None else _stacked(f"validation of {name}", validation),
+        **settings,
+    )
 
 
 def _tensor(what: str, value: Any) -> Tensor:
@@ -93,9 +98,9 @@ def _tensor(what: str, value: Any) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     tensor = tensor.to(torch.get_default_dtype())
-    bad = (~tensor.isfinite()).reshape(len(tensor), -1).any(1).nonzero() if tensor.dim() and tensor.numel() else ()
-    if len(bad):
-        raise ConfigError(f"{what} has NaN or infinity in {len(bad)} of {len(tensor)} samples, first in {int(bad[0])}")
+    if not tensor.isfinite().all():
+        bad = (~tensor.isfinite()).reshape(len(tensor), -1).any(1).nonzero()[:, 0].tolist() if tensor.dim() else [0]
+        raise ConfigError(f"{what} has NaN or infinity in {len(bad)} of its samples, first at index {bad[0]}")
     return tensor
 
 
@@ -148,7 +153,7 @@ def _stacked(what: str, data: Any) -> tuple[Tensor, Tensor]:
         if not all(same):
             raise ConfigError(
                 f"{what}: item {i} is another each time it is read, by a random transform: one draw would be kept for "
-                f"all epochs. Take that transform out; padding=4, flip=True crop and mirror anew in every epoch"
+                f"all epochs. Take that transform out; padding=4, flip=True draw shifts and flips again every epoch"
             )
     return stacks[0], stacks[1]
 

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from ..errors import DataError
 
 
-class Reader:
+class Reader(Dataset[tuple[Tensor, int]]):
     """What a worker does with (part, picture, seed): the picture as bytes (3, side, side), and its label.
 
     Paths are kept as one array of bytes: a list of a million strings would be copied into every worker, slowly.
@@ -51,14 +52,14 @@ def read_picture(path: str) -> Image.Image:
     """The picture in the file ``path`` as 8-bit red, green and blue; a DataError that names it if there is none."""
     try:
         with Image.open(path) as image:
-            return _eight_bits(image).convert("RGB")
+            return _eight_bits(image, path).convert("RGB")
     except (MemoryError, DataError):
         raise
-    except Exception as error:  # Pillow meets what is no picture, or one too big to be true, with nearly any error
-        raise DataError(f"{path} is no picture that can be read ({error}): delete it or copy it anew") from error
+    except Exception as error:  # Pillow raises nearly anything for a file that is not a picture, or is implausibly big
+        raise DataError(f"{path} is no picture that can be read ({error}): delete it, or copy it again") from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image, path: str) -> Image.Image:
     """``image`` itself, or, of 16-bit greys, their upper 8 bits.
 
     Pillow reads colours of 16 bits so, but its ``convert`` cuts greys off at 255 of 65,535: nearly all would be white.
@@ -70,7 +71,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return Image.fromarray((255 - grey if white_is_zero else grey).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise DataError(
-            f"{image.filename} holds 32-bit numbers ({image.format}), and which of them is white is nowhere said: save "
+            f"{path} holds 32-bit numbers ({image.format}), and which of them is white is nowhere said: save "
             f"it with 8 bits or 16 a channel"
         )
     return image

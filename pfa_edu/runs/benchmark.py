@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import nn
 
+from .._files import write_text
 from .._settings import whole
 from ..errors import ConfigError, unknown
 from ..nn.conversion import convert
@@ -204,4 +205,4 @@ def format_result(result: dict[str, Any]) -> str:
 
 def write(result: dict[str, Any], path: Path) -> None:
     """The same as JSON."""
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(result, indent=2) + "\n")

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -40,7 +40,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     def fill(file: BinaryIO) -> None:
         summed = _Summed(file)
         try:
-            torch.save({"format": FORMAT, **state}, summed)
+            torch.save({"format": FORMAT, **state}, cast(BinaryIO, summed))
         except RuntimeError as error:  # how torch reports a full disk
             raise OSError(str(error)) from error
         file.write(_MARK + summed.sum.hexdigest().encode() + b"\n")
@@ -59,7 +59,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read ({reason(error)})") from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load meets foreign bytes with nearly any of Python's errors
+    except Exception as error:  # torch.load raises nearly anything for foreign bytes
         if summed or isinstance(error, MemoryError):  # the file is as it was written
             raise CheckpointError(f"{path} cannot be read ({reason(error)})") from error
         raise CheckpointError(f"{path} cannot be read as a checkpoint (truncated or foreign): {_WAY_OUT}") from error
@@ -152,8 +152,8 @@ def _check_entries(path: Path, state: dict[str, Any]) -> None:
     buffers = state["optimizer"].get("state")
     if not isinstance(buffers, dict) or not all(isinstance(entries, dict) for entries in buffers.values()):
         raise refuse("its entry 'optimizer' is not the state of an optimiser")
-    if (name := _not_a_number(state)) is not None:
-        raise refuse(f"{name} holds NaN")
+    if (spoilt := _not_a_number(state)) is not None:
+        raise refuse(f"{spoilt} holds NaN")
 
 
 def _is_row(row: Any) -> bool:
