@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as nnf
@@ -54,7 +55,7 @@ class Execution:
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
         """TF32 set as asked, and put back as it was."""
-        flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
+        flags: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
         before = [flag.allow_tf32 for flag in flags]
         try:
             for flag in flags:
@@ -99,7 +100,7 @@ class Stepper:
         with self.execution.autocast(self.device):
             return _at_least_float32(self.net(self._ordered(self.data.normalised(x))))
 
-    def step(self, choice: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    def step(self, choice: Any) -> Tensor:
         """Scalar loss before the step, detached; on a GPU it is still being computed when this returns."""
         if self.execution.engine != "graph":
             return self._eager(choice)
@@ -113,7 +114,7 @@ class Stepper:
             self._graph = _Graph(self._eager, self.optimizer, choice, baked)
         return self._graph.replay(choice)
 
-    def _eager(self, choice: Tensor) -> Tensor:
+    def _eager(self, choice: Any) -> Tensor:
         x, y = self.data.batch(choice)
         return train_step(self._forward, self.optimizer, self.loss_fn, self._ordered(x), y)
 
@@ -124,7 +125,7 @@ class Stepper:
     def _ordered(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self.execution.channels_last else x
 
-    def _on_side_stream(self, choice: Tensor) -> Tensor:
+    def _on_side_stream(self, choice: Any) -> Tensor:
         """Steps before a recording must not run on the default stream (torch's notes on CUDA graphs)."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -141,7 +142,10 @@ def _at_least_float32(logits: Tensor) -> Tensor:
 class _Graph:
     """One recorded training step; ``baked`` are the optimiser's numbers in it."""
 
-    def __init__(self, step, optimizer: torch.optim.Optimizer, choice: Tensor, baked: list):
+    def __init__(
+        self, step: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, choice: Tensor,
+        baked: list[tuple[float, float]],
+    ):  # fmt: skip
         self.baked = baked
         self.choice = choice.clone()
         optimizer.zero_grad()  # the recording makes its gradients in its own memory

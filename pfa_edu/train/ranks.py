@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -80,8 +80,9 @@ class Ranks:
         device = next(net.parameters()).device
         ids = [device.index] if device.type == "cuda" else None
         known = inspect.signature(DistributedDataParallel).parameters
-        no_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.14
-        return DistributedDataParallel(net, device_ids=ids, gradient_as_bucket_view=True, **{no_buffers: False})
+        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.14
+        no_buffers: dict[str, Any] = {buffers: False}
+        return DistributedDataParallel(net, device_ids=ids, gradient_as_bucket_view=True, **no_buffers)
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over ranks, in place."""
@@ -93,7 +94,7 @@ class Ranks:
         """What ``make()`` returns on rank 0, the only one that calls it; a PfaEduError of it is raised by all."""
         if self.size == 1:
             return make()
-        outcome = [None, None]
+        outcome: list[Any] = [None, None]  # the value, the error
         if self.is_first:
             try:
                 outcome[0] = make()
@@ -129,7 +130,7 @@ class Ranks:
 def _digest(tensor: Tensor) -> str:
     """A hash of a tensor's bits, whatever its memory order and device."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return hashlib.blake2b(flat.view(torch.uint8).numpy(), digest_size=16).hexdigest()
+    return hashlib.blake2b(flat.view(torch.uint8).numpy().data, digest_size=16).hexdigest()
 
 
 def launched() -> bool:
