@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +275,7 @@ def _sweep(args: argparse.Namespace) -> int:
     given |= {name: getattr(args, name) for name in ("out", *HOW) if getattr(args, name) is not None}
     if args.list:
         for run in plan(**{name: value for name, value in given.items() if name not in HOW}):
-            print(f"{'done' if store.results(run.folder, run) is not None else 'to do':6s} {run.folder}")
+            print(f"{'done' if store.results(run.kept_in, run) is not None else 'to do':6s} {run.folder}")
         return 0
     frame = sweep(**given)
     if len(frame):
@@ -294,10 +295,11 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    for title, names in [
+    lists: list[tuple[str, Iterable[str]]] = [
         ("experiments", presets.EXPERIMENTS), ("figures", FIGURES), ("scales", presets.SCALES),
         ("rules", known_rules()), ("datasets", data.NAMES), ("benches", ("mnist", "cifar10", "imagenet")),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for title, names in lists:
         print(f"{title:12s} {', '.join(names)}")
     return 0
 

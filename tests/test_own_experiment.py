@@ -349,3 +349,24 @@ def test_metrics_are_complete_after_a_kill_between_epochs(tmp_path):
     e = pe.experiment("mnist", "fa", epochs=500, out=tmp_path)
     e.run("none", deadline=0)  # nothing more is trained: what the checkpoint has is in the table
     assert pd.read_csv(metrics)["epoch"].max() == e.frame["epoch"].max() >= done
+
+
+def test_a_run_that_keeps_nothing_says_that_it_has_no_folder(tmp_path):
+    with pytest.raises(pe.ConfigError, match="keeps nothing"):
+        mine().kept_in  # noqa: B018 - the property raises
+    kept = mine(out=tmp_path)
+    assert kept.kept_in == kept.folder == tmp_path / "mine" / "fa-seed0"
+
+
+def test_a_network_by_name_needs_data_that_say_how_many_outputs_it_has():
+    x, y = torch.randn(32, 6), torch.randn(32, 2)
+    silent = pe.data.Dataset("silent", x, y, x, y, classes=None)
+    with pytest.raises(pe.ConfigError, match="silent does not say how many outputs"):
+        mine(network="mlp-16", data=silent, loss=nnf.mse_loss).run(progress="none")
+
+
+def test_pictures_that_no_memory_holds_cannot_be_cut():
+    pictures = object.__new__(pe.data.PictureFolder)  # no folder of pictures is read
+    vars(pictures).update(name="pictures", device=torch.device("cpu"))
+    with pytest.raises(pe.ConfigError, match="subset 5: only a dataset in memory"):
+        mine(data=pictures, subset=5).load()

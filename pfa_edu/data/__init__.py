@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
+from typing import Literal, overload
 
 import torch
 
@@ -33,6 +34,22 @@ __all__ = [
     "FOLDERS", "NAMES", "TRAIN_SIZES", "Data", "Dataset", "PictureFolder", "batches", "crop_and_flip", "data_root",
     "from_tensors", "from_torch", "load", "train_size",
 ]  # fmt: skip
+
+
+@overload
+def load(
+    name: Literal["mnist", "mnist-5k", "fashion-mnist", "cifar10"], device: str | torch.device = "cpu",
+    root: str | Path | None = None, workers: int | None = None,
+) -> Dataset: ...  # fmt: skip
+@overload
+def load(
+    name: Literal["imagenet", "imagenet-64"], device: str | torch.device = "cpu", root: str | Path | None = None,
+    workers: int | None = None,
+) -> PictureFolder: ...  # fmt: skip
+@overload
+def load(
+    name: str, device: str | torch.device = "cpu", root: str | Path | None = None, workers: int | None = None
+) -> Dataset | PictureFolder: ...
 
 
 def load(

@@ -105,7 +105,7 @@ def resnet56(channels: int = 3, classes: int = 10, width: int = 16) -> ResNet:
     return ResNet(_DEPTHS["resnet56"], channels, classes, width)
 
 
-def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+def build(name: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """A network by its name: 'mlp-512-512' (the hidden sizes), 'resnet20', 'resnet20-8' (another width), 'resnet18'.
 
     'resnet18' is torchvision's, the network of 224×224 pictures (He et al. 2016), for pictures in colour.

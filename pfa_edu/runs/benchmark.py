@@ -181,8 +181,8 @@ def _resident_mib() -> float:
     """The largest resident memory of this process so far."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux: what getrusage says there begins with the parent's peak
-        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) / 2**10
+        high_water = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(high_water.split()[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB elsewhere
 

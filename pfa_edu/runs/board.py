@@ -22,11 +22,11 @@ class Board:
         self.runs, self.kind = runs, kind
         self.left: dict[int, Experiment] = {}
         self.failed: dict[int, str] = {}
-        common = os.path.commonpath([run.folder.parent for run in runs])
-        self.names = [os.path.relpath(run.folder, common) for run in runs]
+        common = os.path.commonpath([run.kept_in.parent for run in runs])
+        self.names = [os.path.relpath(run.kept_in, common) for run in runs]
         for number, run in enumerate(runs):
             try:
-                run.frame = store.results(run.folder, run)
+                run.frame = store.results(run.kept_in, run)
             except OutputError as error:  # a broken record: this run is not touched, the others are
                 self.failed[number] = str(error)
             else:
@@ -67,7 +67,7 @@ class Board:
     def leave(self, number: int) -> None:
         """Another process has the run, and is not waited for: what it has measured so far is good."""
         run = self.left.pop(number)
-        run.frame = store.results(run.folder, run, partial=True)
+        run.frame = store.results(run.kept_in, run, partial=True)
 
     def say(self, text: str, failure: bool = False) -> None:
         """A line of the page."""

@@ -111,6 +111,15 @@ class Experiment:
         return self.out and self.out / self.group / f"{self.rule.label.replace(' ', '_')}-seed{self.seed}"
 
     @property
+    def kept_in(self) -> Path:
+        """The same folder, of a run that must have one; a ConfigError for a run that keeps nothing."""
+        if self.folder is None:
+            raise ConfigError(
+                f"the run {self.rule.label!r} keeps nothing (out=None), so it has no folder: give it an out"
+            )
+        return self.folder
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What run this is, as names and numbers: only a run of the same identity goes on from its checkpoint."""
         same = {
@@ -135,7 +144,7 @@ class Experiment:
         ``frame``: tidy, columns rule, seed, epoch (completed; 0 = before training), layer, metric, value. It is in the
         run's metrics.csv too, brought up to date after every epoch.
         """
-        with parallel.join(self.device) as ranks, _held(self.folder, ranks) as folder:
+        with parallel.join(_device(self.device)) as ranks, _held(self.folder, ranks) as folder:
             trainer = self.trainer(self.load(), ranks)
 
             def keep() -> None:
@@ -148,7 +157,7 @@ class Experiment:
             if checkpoint is not None:
                 kept = ranks.first(lambda: load_checkpoint(checkpoint) if checkpoint.exists() else None)
                 if kept is not None:
-                    trainer.resume(kept, folder)
+                    trainer.resume(kept, checkpoint.parent)
                     ranks.first(keep)  # a run that was killed between the two files
             if ranks.size > 1 and progress != "none" and ranks.is_first:
                 each, batch = ranks.each(self.recipe.batch_size), self.recipe.batch_size
@@ -165,11 +174,17 @@ class Experiment:
 
     def load(self) -> Data:
         """The data, on the device."""
+        device = _device(self.device)
+        data: Data
         if isinstance(self.data, str):
-            data = datasets.load(self.data, self.device, self.data_root, self.workers)
+            data = datasets.load(self.data, device, self.data_root, self.workers)
         else:
-            data = self.data.to(self.device)
+            data = self.data.to(device)
         if self.subset is not None:
+            if isinstance(data, datasets.PictureFolder):
+                raise ConfigError(
+                    f"subset {self.subset}: only a dataset in memory can be cut, and {data.name} is not one"
+                )
             data = data.subset(self.subset, None if data.validation_x is None else self.subset * 2 // 5)
         return data
 
@@ -182,7 +197,7 @@ class Experiment:
             first = next(iter(layers(net).values()))
             chosen = self.rule.under(self.optimizer.cls, first=True)
             if chosen != self._in_form():  # the data ask for no error: what sends one need not be computed
-                first.set_rule(chosen.for_network(data.classes))
+                first.set_rule(chosen.for_network(list(layers(net).values())[-1].weight.shape[0]))  # as convert() does
             net.to(self.device)
             pictures = any(isinstance(m, nn.Conv2d) for m in net.modules())
             # Measured on one CPU core: a step of ResNet-20 at batch 128 takes 0.77 of the time with channels last.
@@ -197,6 +212,11 @@ class Experiment:
 
     def _build(self, input_shape: tuple[int, ...], classes: int | None) -> nn.Module:
         if isinstance(self.network, str):
+            if classes is None:
+                raise ConfigError(
+                    f"network {self.network!r}: {self.dataset} does not say how many outputs its network has. Give the "
+                    f"network as a function that builds it, or the data their number of classes"
+                )
             return models.build(self.network, input_shape, classes)
         required = [p for p in inspect.signature(self.network).parameters.values() if p.default is p.empty]
         net = self.network(input_shape, classes) if len(required) == 2 else self.network()

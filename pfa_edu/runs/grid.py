@@ -151,7 +151,7 @@ def _run_all(board: Board, how: How, backend: str, scheduler: str | None, wait: 
         except PfaEduError:
             raise
         except Exception as error:  # each backend has its own
-            dead = [i for i in batch if i in board.left and _was_ours(batch[i].folder, sent)]
+            dead = [i for i in batch if i in board.left and _was_ours(batch[i].kept_in, sent)]
             if not dead and all(i in board.left for i in batch):  # nobody has come so far as to begin a run
                 what = f"{type(error).__name__}: {error}"
                 raise PfaEduError(f"the backend {backend!r} cannot run the grid: {what}") from error
@@ -172,7 +172,7 @@ def _run_all(board: Board, how: How, backend: str, scheduler: str | None, wait: 
 
 def _given_up(run: Experiment, error: Exception) -> store.Record:
     """The record of a run whose workers have died, one after the other."""
-    return store.failed(run.folder, run, "".join(traceback.format_exception_only(error)))
+    return store.failed(run.kept_in, run, f"{type(error).__name__}: {error}")
 
 
 def _was_ours(folder: Path, since: float) -> bool:
@@ -190,29 +190,29 @@ _alone = threading.Lock()  # torch's random stream and stdout are the process's:
 def _work(number: int, e: Experiment, how: How) -> tuple[int, store.Record | None]:
     """One run, wherever the backend puts it. Returns its record; None if another process has it."""
     try:
-        e.folder.mkdir(parents=True, exist_ok=True)
-        with _alone, filelock.FileLock(e.folder / "grid.lock", timeout=0):
+        e.kept_in.mkdir(parents=True, exist_ok=True)
+        with _alone, filelock.FileLock(e.kept_in / "grid.lock", timeout=0):
             return number, _run(e, how)
     except (filelock.Timeout, BusyError):
         return number, None
     except Exception:
-        return number, store.failed(e.folder, e, traceback.format_exc())
+        return number, store.failed(e.kept_in, e, traceback.format_exc())
     finally:
         e.net = None  # a thousand networks in memory would be no use to anybody
 
 
 def _run(e: Experiment, how: How) -> store.Record:
     """The run, unless another process has ended it since this grid began."""
-    record = store.read(e.folder)
+    record = store.read(e.kept_in)
     if record and (record["state"] == "done" or (record["state"] == "failed" and record["time"] >= how.began)):
         return record
-    store.write(e.folder, e, "running")
+    store.write(e.kept_in, e, "running")
     before, start = torch.get_num_threads(), time.perf_counter()
     with contextlib.ExitStack() as stack:
         if how.show is None:  # into a file: elsewhere it would be lost, or mixed with the others'
-            log = stack.enter_context(open(e.folder / "log.txt", "a", encoding="utf-8"))
+            log = stack.enter_context(open(e.kept_in / "log.txt", "a", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stdout(log))
         stack.callback(torch.set_num_threads, before)
         torch.set_num_threads(how.threads)
         e.run(how.show or "line", how.deadline)
-    return store.ended(e.folder, e, time.perf_counter() - start)
+    return store.ended(e.kept_in, e, time.perf_counter() - start)

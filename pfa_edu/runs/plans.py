@@ -126,7 +126,7 @@ def _list(name: str, value: Any) -> Any:
 
 def _seeds(seeds: Any) -> list[int]:
     values = _list("seeds", seeds)
-    if isinstance(seeds, (list, tuple, range)) or getattr(seeds, "ndim", 0):
+    if isinstance(seeds, (list, tuple, range)) or getattr(seeds, "ndim", 0) > 0:
         return [whole("seed", seed, low=0) for seed in values]
     return list(range(whole("seeds", values[0], low=0, high=MOST, what="how many, from 0; a list says which")))
 
@@ -164,7 +164,7 @@ def _rules(entry: Any) -> Iterator[Rule]:
         for values in itertools.product(*knobs.values()):
             yield rule_by_name(**dict(zip(knobs, values, strict=True)))
     elif isinstance(entry, (Rule, str, type)):
-        yield rule_by_name(entry)
+        yield rule_by_name(entry)  # type: ignore[arg-type]  # a class is refused, with what to write instead
     else:
         raise ConfigError(
             f"rule {entry!r}: a name, a rule, or a name with its knobs, {{'name': 'pfa', 'ratio': [1, 10]}}"

@@ -182,11 +182,11 @@ def at_scale(
             raise ConfigError(f"{name} at scale {scale!r} trains on a part of a dataset in memory, which {data} is not")
     size = chosen.subset or images or (datasets.train_size(data) if isinstance(data, str) else data.train_size)
     return Experiment(
-        network or chosen.network, data, rule, _recipe(chosen, rule, optimizer, size, changes), seed, name, out,
-        optimizer=optimizer, callbacks=tuple(callbacks), init="xavier", device=device,
-        execution=Execution(engine or "eager", precision or "float32"), scale=scale, subset=chosen.subset,
-        data_root=None if data_root is None else str(data_root), workers=workers, train_images=images,
-        group="-".join([name, scale, *([] if data == chosen.dataset else [_named(data)])]),
+        network or chosen.network, data, rule, _recipe(chosen, rule, optimizer, size, changes), seed, name,
+        None if out is None else Path(out), optimizer=optimizer, callbacks=tuple(callbacks), init="xavier",
+        device=device, execution=Execution(engine or "eager", precision or "float32"), scale=scale,
+        subset=chosen.subset, data_root=None if data_root is None else str(data_root), workers=workers,
+        train_images=images, group="-".join([name, scale, *([] if data == chosen.dataset else [_named(data)])]),
     )  # fmt: skip
 
 
@@ -211,7 +211,8 @@ def _recipe(chosen: Preset, rule: Rule, optimizer: Optimizer, size: int, changes
     decay = phase.get("strong_decay", chosen.strong_decay)
     steps = phase.get("strong_steps")
     if steps is None:
-        fades = chosen.fade is not None
-        steps = steps_to_fade(chosen.fade, recipe.lr, recipe.momentum, decay) if fades else size // recipe.batch_size
+        fade = chosen.fade  # None: the phase is one epoch
+        one_epoch = size // recipe.batch_size
+        steps = one_epoch if fade is None else steps_to_fade(fade, recipe.lr, recipe.momentum, decay)
     gentle = changes.get("weight_decay", chosen.gentle_decay)
     return replace(recipe, strong_decay=decay, strong_steps=steps, weight_decay=gentle)

@@ -104,12 +104,12 @@ def settings(experiments: Any = ()) -> list[str] | None:
 
 def _add(grid: list[Planned], out: Path, tell: bool) -> list[dict]:
     """Adds the runs to grid.json; returns what it says of each: folder, identity, and the columns before its rows."""
-    mine = {}
+    mine: dict[str, dict[str, Any]] = {}
     for run, chosen in grid:
         knobs = {name: getattr(run.rule, name) for name in run.rule.knobs()}
         config = {"experiment": run.name, "scale": run.scale, "dataset": run.dataset, **knobs}
         config |= {name: text(value) for name, value in chosen.items() if name not in config}
-        folder = run.folder.relative_to(out).as_posix()
+        folder = run.kept_in.relative_to(out).as_posix()
         mine[folder] = {"folder": folder, "config": config, "identity": store.identity(run)}
     with _held(out):
         there = {run["folder"]: run for run in (_read(out) if (out / "grid.json").exists() else [])}
