@@ -20,7 +20,6 @@ from ..errors import ConfigError, DataError, unknown
 from ..plots import published
 from ..rules import Rule
 from ..rules import rule as rule_by_name
-from ..rules.base import from_label
 from ..runs.grid import run_grid
 from ..runs.presets import Preset, experiment, preset
 
@@ -71,7 +70,7 @@ class Study:
     @property
     def limits(self) -> dict[str, float]:
         """Where theory lets each rule's path angle end, in degrees, for the rules of which it says so."""
-        known = {label: from_label(label).limit() for label in self.frame["rule"].unique()}
+        known = {label: rule_by_name(label).limit() for label in self.frame["rule"].unique()}
         return {label: limit for label, limit in known.items() if limit is not None}
 
     @cached_property
@@ -151,14 +150,15 @@ def chosen_rules(rules: str | Iterable[str | Rule], **knobs: Any) -> list[Rule]:
 
 
 def committed(name: str) -> pd.DataFrame:
-    """The results of real runs that are kept with the package, in ``figures/NAME/results.csv`` of its source.
+    """The results of real runs that are kept with the package, in ``figures/NAME/results.csv``.
 
     >>> committed("mnist")["seed"].nunique()
     5
     """
-    for place in (_HERE / "results" / f"{name}.csv", _HERE.parent.parent / "figures" / name / "results.csv"):
-        if place.exists():
-            return pd.read_csv(place)
+    for place in (_HERE.parent, _HERE.parent.parent):  # inside an installed package, or beside it in a checkout
+        kept = place / "figures" / name / "results.csv"
+        if kept.exists():
+            return pd.read_csv(kept)
     raise DataError(f"no results called {name!r} came with this installation: set train=True to make them")
 
 

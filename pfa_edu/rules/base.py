@@ -230,31 +230,22 @@ def known_rules() -> dict[str, type[Rule]]:
 def rule(name: Rule | str, **knobs: Any) -> Rule:
     """The rule of that name with the given knobs; a rule object is returned as it is.
 
-    ``name``: as in :func:`known_rules`, in any spelling ('PFA-o', 'pfao'), or 'module:Class' for a rule of your own.
+    ``name``: as in :func:`known_rules`, in any spelling ('PFA-o', 'pfao'), 'module:Class' for a rule of your own, or a
+    rule's label, as results write it ('pfa ratio=20').
 
-    >>> rule("pfa", ratio=20)
-    PFA(ratio=20, density=1.0, form='auto')
+    >>> rule("pfa", ratio=20) == rule("pfa ratio=20")
+    True
     """
     if isinstance(name, Rule):
         return dataclasses.replace(name, **_known(type(name), knobs)) if knobs else name
     if isinstance(name, type) and issubclass(name, Rule):
         raise ConfigError(f"rule {name.__name__} is a class: write {name.__name__}(), with any knobs inside")
-    text = str(name)
+    text, *of_label = str(name).split() or [""]
+    knobs = {knob: _literal(value) for knob, _, value in (pair.partition("=") for pair in of_label)} | knobs
     cls = _imported(text) if ":" in text else {_spelt(k): c for k, c in known_rules().items()}.get(_spelt(text))
     if cls is None:
         raise unknown("rule", name, known_rules())
     return cls(**_known(cls, knobs))
-
-
-def from_label(label: str) -> Rule:
-    """The rule that has this label, as results write it.
-
-    >>> from_label("pfa ratio=20")
-    PFA(ratio=20, density=1.0, form='auto')
-    """
-    name, *knobs = label.split()
-    pairs = (knob.partition("=") for knob in knobs)
-    return rule(name, **{knob: _literal(text) for knob, _, text in pairs})
 
 
 def _literal(text: str) -> Any:
