@@ -26,6 +26,7 @@ app: .venv/done  ## the race as a page of its own, without code cells
 lint: .venv/done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: .venv/done
 	$(BIN)/pfa-edu bench

@@ -2,7 +2,9 @@
 
 import copy
 import importlib
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -180,3 +182,18 @@ def test_a_path_that_lacks_a_part_is_an_error(kind, parts, message):
         assert layer.weight.grad is not None
     with pytest.raises(pe.ConfigError, match=message):
         layer(x.requires_grad_())
+
+
+def test_the_rule_in_the_contributors_guide_works():
+    """It is defined as printed, and sends back what its text says."""
+    guide = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "pe.Rule" in block]
+    names = {"__name__": "guide"}
+    exec(code, names)
+    try:
+        layer = pe.Linear(4, 3, rule=pe.rule("halved", share=0.25))
+        h = torch.randn(2, 4, requires_grad=True)
+        layer(h).sum().backward()
+        torch.testing.assert_close(h.grad, torch.ones(2, 3) @ (0.25 * layer.weight.detach()))
+    finally:
+        forget(names["Halved"])
