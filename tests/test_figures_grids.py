@@ -9,8 +9,9 @@ import pytest
 import pfa_edu as pe
 from pfa_edu import plots as figures
 from pfa_edu.lessons.kin import RELATIVES
+from pfa_edu.plots.looks import looks_of
 
-LABELS = {name: r.label for name, r in RELATIVES.items()}
+LABELS = {rule.label: name for name, (rule, _) in RELATIVES.items()}
 
 
 def row(rule, seed, epoch, layer, metric, value, **more):
@@ -89,7 +90,36 @@ def test_steps_to_the_threshold():
 
 
 def test_every_relative_has_a_look_of_its_own():
-    from pfa_edu.plots.cost import _LOOK
+    found = looks_of(LABELS)
+    assert len({look.colour for look in found.values()}) == len({look.marker for look in found.values()}) == len(LABELS)
+    assert found["mirror"].label == "Weight mirror"
 
-    looks = [(_LOOK[name].colour, _LOOK[name].marker) for name in RELATIVES]
-    assert len(set(looks)) == len(looks)
+
+def test_relatives_without_labels_are_called_as_everywhere():
+    fig = figures.relatives(relatives_frame())
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["BP", "Weight mirror"]
+    assert list(figures.relatives_table(relatives_frame(), None, threshold=85).label) == ["BP", "Weight mirror"]
+
+
+def test_relatives_are_compared_with_backprop_at_the_end_of_their_runs():
+    frame = relatives_frame()
+    frame = frame[(frame.rule == "bp") | (frame.epoch < 2)]  # the mirror's epochs cost more: it has fewer
+    table = figures.relatives_table(frame, LABELS, threshold=85).set_index("rule")
+    assert table.loc["mirror", "to_bp"] == 80 - 90
+    assert table.loc["mirror", "epochs"] == 1
+
+
+def test_relatives_need_their_cost():
+    frame = relatives_frame()
+    without = frame[(frame.metric != "cost") | (frame.rule == "bp")]
+    for call in (figures.relatives, lambda f: figures.relatives_table(f, LABELS, 85)):
+        with pytest.raises(pe.ConfigError, match="lacks the metric 'cost' of mirror"):
+            call(without)
+    with pytest.raises(pe.ConfigError, match="name none of the frame's rules: they are bp, mirror"):
+        figures.relatives(frame, {"pfaa": "PFA"})
+
+
+def test_sparse_compares_every_density_with_backprop():
+    table = figures.sparse_table(sparse_frame()).set_index("label")
+    assert table.loc["FA 0.3", "to_bp"] == pytest.approx(5 * 0.3 - 5)  # backprop: 95, by seed one more
+    assert np.isnan(table.loc["BP", "to_bp"])

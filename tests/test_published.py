@@ -51,7 +51,7 @@ def test_alignment_counts_completed_epochs():
 
 
 def test_the_table_is_the_end_of_the_curves():
-    final = published.final_accuracy("mnist")
+    final = published.final("mnist")
     assert final["pfa"] == (98.39, 0.04)
     curves = published.curves("mnist")
     assert set(final) == set(curves.rule)
@@ -63,15 +63,15 @@ def test_the_table_is_the_end_of_the_curves():
 
 def test_every_listed_experiment_loads_and_its_caller_owns_the_result():
     for name in published.experiments():
-        first, final = published.curves(name), published.final_accuracy(name)
+        first, final = published.curves(name), published.final(name)
         pristine = first.copy()
         first["mean"] = math.nan
         final.clear()
         pd.testing.assert_frame_equal(published.curves(name), pristine)
-        assert published.final_accuracy(name)
+        assert published.final(name)
 
 
-@pytest.mark.parametrize("load", [published.curves, published.final_accuracy])
+@pytest.mark.parametrize("load", [published.curves, published.final])
 @pytest.mark.parametrize("name", ["mnis", "", None, ["mnist"]])
 def test_unknown_experiment(load, name):
     with pytest.raises(errors.ConfigError, match="mnist"):

@@ -94,5 +94,5 @@ def _with_cost(frame: pd.DataFrame) -> pd.DataFrame:
     without = frame.loc[frame["cost"].isna(), "rule"].unique()
     if len(without):
         lacking = ", ".join(without)
-        raise errors.ConfigError(f"the frame lacks the metric 'cost' of {lacking}: train with relatives.Cost()")
+        raise errors.ConfigError(f"the frame lacks the metric 'cost' of {lacking}: train with the callback kin.Cost()")
     return frame

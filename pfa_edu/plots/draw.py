@@ -19,7 +19,8 @@ from .style import GREY, PAPER
 
 def spread(values: pd.Series) -> tuple[float, float]:
     """What bands and bars show: ±1 std around the mean; nothing for a single seed."""
-    return values.mean() - std(values), values.mean() + std(values)
+    mean, scatter = values.mean(), std(values)
+    return mean - scatter, mean + scatter
 
 
 def curve(

@@ -83,7 +83,7 @@ def curves(experiment: str) -> pd.DataFrame:
     return _load(experiment).copy()
 
 
-def final_accuracy(experiment: str) -> dict[str, tuple[float, float]]:
+def final(experiment: str) -> dict[str, tuple[float, float]]:
     """The accuracy after the last epoch as ``{rule: (mean, std)}``, in percent and rounded as the paper prints it.
 
     Raises ConfigError for an experiment whose numbers are not here.

@@ -62,7 +62,8 @@ def over_seeds(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Mean, std and number of seeds per rule, layer and epoch; ``depth`` numbers the layers from input to output."""
     rows = rows_of(frame, metric)
     groups = rows.groupby(["rule", "layer", "epoch"], sort=False)["value"]
-    stats = groups.agg(mean="mean", std=std, seeds="count").reset_index()
+    mean, scatter, seeds = groups.mean(), groups.std(ddof=0), groups.count()
+    stats = pd.DataFrame({"mean": mean, "std": scatter.where(seeds > 1), "seeds": seeds}).reset_index()
     depth = {layer: i for i, layer in enumerate(rows["layer"].unique())}  # the frame has them in order
     stats["depth"] = stats["layer"].map(depth)
     return stats.sort_values(["depth", "epoch"], ignore_index=True)
