@@ -218,6 +218,7 @@ def test_optimisers(optimizer):
         (lambda: pe.experiment("mnits", "pfa"), "unknown experiment 'mnits': did you mean 'mnist'"),
         (lambda: pe.experiment("nosuchmodule:f", "pfa"), "cannot be imported"),
         (lambda: pe.experiment("cifar10", "pfa", scale="noon"), "unknown scale of cifar10 'noon'"),
+        (lambda: pe.experiment("mnist", "pfa", dataset=data(), batch_size=97), "batch_size 97 is more than the 96"),
     ],
 )
 def test_errors(make, message):

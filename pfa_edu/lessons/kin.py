@@ -26,6 +26,7 @@ from ..rules import BP, FA, KP, PFA, SF, Feedback, Look, PFAo, Rule
 from ..rules import rule as rule_by_name
 from ..rules.base import hidden
 from ..rules.fa import Fixed
+from ..rules.feedback import Layer
 from ..runs.experiments import Experiment
 from ..runs.presets import mnist
 from ..train.callbacks import Callback
@@ -51,14 +52,14 @@ def mirror_weights(net: nn.Module, steps: int, batch: int = 64, rate: float = 0.
     steps, batch = whole("steps", steps, low=0), whole("batch", batch, low=1)
     rate = real("rate", rate, high=1, above=0)
     found = _fa_layers(net)
-    for name, layer in found.items():
+    for name, (layer, _) in found.items():
         if isinstance(layer, Conv2d):
             raise ConfigError(f"layer {name} is a convolution: the mirror is defined for Linear layers here")
     stream = torch.Generator().manual_seed(seed)  # on the CPU: the same noise for every device
     with torch.no_grad():
         for _ in range(steps):
-            for layer in found.values():
-                W, f = layer.weight, layer.feedback
+            for layer, f in found.values():
+                W = layer.weight
                 h = torch.randn(batch, W.shape[1], generator=stream, dtype=W.dtype).to(W.device)  # (batch, in)
                 a = h @ W.t()  # (batch, out)
                 f.F.lerp_(a.t() @ h / batch, rate)
@@ -80,7 +81,7 @@ def pretrain_on_noise(
     """
     steps, batch = whole("steps", steps, low=0), whole("batch", batch, low=1)
     lr = real("lr", lr, above=0)
-    weight = next(iter(_fa_layers(net).values())).weight
+    weight = next(iter(_fa_layers(net).values()))[0].weight
     stream = torch.Generator().manual_seed(seed)
     with _no_trace(net):
         optimizer = torch.optim.Adam(net.parameters(), lr=lr)
@@ -90,11 +91,13 @@ def pretrain_on_noise(
             train_step(net, optimizer, nnf.cross_entropy, x, y)
 
 
-def _fa_layers(net: nn.Module) -> dict[str, RuleLayer]:
-    found = layers(net)
-    for name, layer in found.items():
+def _fa_layers(net: nn.Module) -> dict[str, tuple[RuleLayer, Fixed]]:
+    """Every layer with its feedback, by name."""
+    found = {}
+    for name, layer in layers(net).items():
         if not isinstance(layer.feedback, Fixed):
             raise ConfigError(f"layer {name} learns by {layer.rule}: these phases are for FA, convert(net, FA())")
+        found[name] = layer, layer.feedback
     return found
 
 
@@ -132,7 +135,7 @@ class _Prepared(Rule, abstract=True):
     def __post_init__(self):
         object.__setattr__(self, "share", real("share", self.share, low=0, high=0.9, what="of the cost, not training"))
 
-    def make(self, layer: nn.Module) -> Feedback:
+    def make(self, layer: Layer) -> Feedback:
         return Fixed(layer.weight)
 
     def spare(self, epochs: int, steps_per_epoch: int) -> float:

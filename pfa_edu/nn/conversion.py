@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import ConfigError
 from ..rules import Rule
 from ..rules import rule as rule_by_name
-from ..rules.base import Layer
+from ..rules.feedback import Layer
 from .direct import connect_dfa
 from .modules import Conv2d, Linear, RuleLayer
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from ..rules.base import Path
+from ..rules.feedback import Path
 
 Conv = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]  # stride, padding, dilation, groups
 Part = TypeVar("Part", Tensor, Tensor | None)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..rules import BP, Feedback, Path, Rule
 from ..rules import rule as rule_by_name
-from ..rules.base import Layer
+from ..rules.feedback import Layer
 from . import functional, guard
 from .functional import Conv
 

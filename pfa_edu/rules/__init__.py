@@ -1,7 +1,8 @@
 """The rules: one file each, with its knobs, its feedback module and everything else that depends on the rule."""
 # ruff: noqa: I001 - the order of import is the order of every legend and table
 
-from .base import Feedback, Look, Path, Rule, forget, known_rules, rule, rules_in
+from .base import Look, Rule, forget, known_rules, rule, rules_in
+from .feedback import Feedback, Path
 from .bp import BP
 from .fa import FA
 from .dfa import DFA

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .base import Layer, Look, Rule
+from .base import Look, Rule
+from .feedback import Layer
 
 
 class BP(Rule):

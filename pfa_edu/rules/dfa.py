@@ -9,8 +9,9 @@ from torch import Tensor
 
 from .._settings import whole
 from ..errors import ConfigError
-from .base import Feedback, Layer, Look, Rule, hidden
+from .base import Look, Rule, hidden
 from .draw import check_density, mask, masked, xavier
+from .feedback import Feedback, Layer
 
 
 class DFA(Rule):

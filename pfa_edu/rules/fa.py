@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .base import Feedback, Layer, Look, Path, Rule
+from .base import Look, Rule
 from .draw import check_density, mask, masked, xavier
+from .feedback import Feedback, Layer, Path
 
 
 class FA(Rule):
@@ -29,6 +30,7 @@ class Fixed(Feedback):
     """``F`` (W's shape) random and fixed."""
 
     F: Tensor
+    mask: Tensor | None
 
     def __init__(self, weight: Tensor, density: float = 1.0):
         super().__init__()

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from .base import Feedback, Layer, Look, Path, Rule
+from .base import Look, Rule
 from .draw import xavier
+from .feedback import Feedback, Layer, Path
 
 
 class KP(Rule):

@@ -9,8 +9,9 @@ import torch
 
 from .._settings import choice, real
 from ..errors import ConfigError
-from .base import Feedback, Layer, Look, Rule, hidden
+from .base import Look, Rule, hidden
 from .draw import check_density
+from .feedback import Feedback, Layer
 from .product import ClosedProduct, DeferredProduct, Product
 from .theory import alignment_limit
 

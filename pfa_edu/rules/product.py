@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MemoryLimitError
-from .base import Feedback, Path
 from .draw import mask, masked, xavier
+from .feedback import Feedback, Path
 
 _PIECE = 2**22  # entries of B or R to draw at a time where neither is kept: 16 MiB
 

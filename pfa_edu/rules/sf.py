@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from .._settings import choice
-from .base import Feedback, Layer, Look, Path, Rule
+from .base import Look, Rule
 from .draw import check_density, mask, masked, xavier, xavier_scale
+from .feedback import Feedback, Layer, Path
 
 
 class SF(Rule):
