@@ -1,9 +1,12 @@
 """The results that are kept with the package say what the lessons and READMEs say of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pfa_edu.lessons.results import committed, load
+from pfa_edu.errors import ConfigError
+from pfa_edu.lessons.results import committed, load, study
 from pfa_edu.plots import published
 from pfa_edu.runs.presets import preset
 
@@ -57,3 +60,14 @@ def test_the_lesson_opens_on_it():
     assert results.published is not None
     assert results.limits["pfa"] == pytest.approx(17.548, abs=0.001)
     assert str(results).splitlines()[0].startswith("rule")
+
+
+def test_an_empty_name_is_not_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where an empty name would put the figures
+    with pytest.raises(ConfigError, match="out ''"):
+        load("mnist", "mnist", "paper", out="")
+    with pytest.raises(ConfigError, match="out ''"):
+        study("mnist", ["bp"], scale="smoke", out="")
+    assert load("mnist", "mnist", "paper").out is None
+    assert load("mnist", "mnist", "paper", out="here").out == Path("here")
+    assert not list(tmp_path.iterdir())

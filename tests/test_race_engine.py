@@ -70,7 +70,7 @@ def test_pfa_ends_at_its_floor(ratio):
         race.step()
     race.measure()
     assert race.lanes[0].angles[-1].path["fc2"] == pytest.approx(Entry("pfa", ratio=ratio).floor(64), abs=4)
-    assert Entry("pfa", ratio=ratio).floor(64) == pytest.approx(pe.alignment_limit(ratio))
+    assert Entry("pfa", ratio=ratio).floor(64) == pytest.approx(pe.alignment_limit(ratio, out=64))
 
 
 @pytest.mark.parametrize(

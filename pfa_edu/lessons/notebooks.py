@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def copy(to: Path, force: bool = False) -> dict[Path, str]:
             continue
         aside = move_aside(path) if state[path] == "replaced" else None
         try:
-            write(path, lambda file, text=text: file.write(text))
+            write(path, methodcaller("write", text))
         except OutputError:
             if aside is not None:
                 aside.rename(path)

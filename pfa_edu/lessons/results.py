@@ -76,7 +76,7 @@ class Study:
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per rule: the numbers after its last epoch, beside the paper's."""
-        return plots.table(self.frame, self.published)
+        return plots.table(self.frame, self.published, leaves=self.leaves)
 
     def __str__(self) -> str:
         return plots.format_table(self.table)
@@ -107,7 +107,7 @@ class Study:
         return plots.norm_ratio(self.frame, self.published, self.about, leaves=self.leaves)
 
     def _by_depth(self) -> plots.Figure:
-        return plots.by_depth(self.frame, self.published, self.about)
+        return plots.by_depth(self.frame, self.published, self.about, leaves=self.leaves)
 
     def _gradient_angle(self) -> plots.Figure:
         return plots.gradient_angle(self.frame, self.about)
@@ -124,16 +124,16 @@ def study(
     results and figures go there, and a run that was cut goes on from there. ``minutes``: no epoch is begun after so
     many; 0 shows what is there. ``settings``: as :func:`pfa_edu.experiment` takes them.
     """
-    chosen = preset(name, scale)
+    chosen, folder = preset(name, scale), _folder(out)
     runs = [
-        experiment(name, r, s, scale, dataset=dataset, out=out and Path(out) / "runs", **settings)
+        experiment(name, r, s, scale, dataset=dataset, out=None if folder is None else folder / "runs", **settings)
         for s in range(whole("seeds", seeds, low=1, high=10_000))
         for r in chosen_rules(rules, ratio=ratio)
     ]
     frame = run_grid(runs, jobs=jobs, minutes=minutes)
     about = f"{dataset or chosen.dataset}, {scale} scale, ratio {ratio:g}"
     same = dataset in (None, chosen.dataset)  # other pictures have no published curve
-    return Study(frame, about, chosen if same else None, out and Path(out))
+    return Study(frame, about, chosen if same else None, folder)
 
 
 def chosen_rules(rules: str | Iterable[str | Rule], **knobs: Any) -> list[Rule]:
@@ -165,4 +165,11 @@ def committed(name: str) -> pd.DataFrame:
 def load(name: str, experiment_name: str, scale: str, out: str | Path | None = None) -> Study:
     """The study of the results that are kept with the package under ``name``."""
     settings = preset(experiment_name, scale)
-    return Study(committed(name), f"{settings.dataset}, {scale} scale, ratio 10", settings, out and Path(out))
+    return Study(committed(name), f"{settings.dataset}, {scale} scale, ratio 10", settings, _folder(out))
+
+
+def _folder(out: str | Path | None) -> Path | None:
+    """Where results go; None keeps nothing. An empty name would silently be the current folder."""
+    if out == "":
+        raise ConfigError("out '': the path of a folder, or None to keep nothing")
+    return None if out is None else Path(out)

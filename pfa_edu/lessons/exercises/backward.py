@@ -164,9 +164,13 @@ def _problems(exercise: _Exercise) -> Iterator[tuple[Tensors, Tensors]]:
             h = torch.randn(batch, fan_in, dtype=torch.float64, requires_grad=True)  # (batch, in)
             delta = torch.randn(batch, out, dtype=torch.float64)  # (batch, out)
         layer(h).backward(delta)
-        values = {"delta": delta, "h": h.detach(), "W": layer.weight.detach(), "dL/dh": h.grad, "∇W": layer.weight.grad}
-        for name, t in [*layer.feedback.named_parameters(), *layer.feedback.named_buffers()]:
-            values |= {name: t.detach(), f"∇{name}": t.grad}
+        found: dict[str, Tensor | None] = {
+            "delta": delta, "h": h.detach(), "W": layer.weight.detach(), "dL/dh": h.grad, "∇W": layer.weight.grad,
+        }  # fmt: skip
+        if layer.feedback is not None:
+            for name, t in [*layer.feedback.named_parameters(), *layer.feedback.named_buffers()]:
+                found |= {name: t.detach(), f"∇{name}": t.grad}
+        values = {name: t for name, t in found.items() if t is not None}  # what is fixed has no gradient
         yield {n: values[n] for n in exercise.takes}, {n: values[n] for n in exercise.gives}
 
 

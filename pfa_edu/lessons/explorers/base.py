@@ -11,6 +11,7 @@ import html
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from ...errors import unknown
@@ -61,7 +62,7 @@ class Explorer:
         self.controls = {control.name: control for control in controls}
         self.compute, self.picture, self.summary, self.live = compute, picture, summary, live
         self.buttons = tuple(buttons)
-        self.state = {name: control.default for name, control in self.controls.items()}
+        self.state: dict[str, Any] = {name: control.default for name, control in self.controls.items()}
         self.result: Any = None
         self.status, self.text = "", ""
         self.error: BaseException | None = None
@@ -157,7 +158,7 @@ class Explorer:
         layout = w.Layout(flex_flow="row wrap", width=f"{self.picture.size[0]}px", max_width="100%")
         return w.Box(list(built.values()), layout=layout)
 
-    def _idle(self) -> set[str]:
+    def _idle(self) -> AbstractSet[str]:
         """Names of the controls that do nothing at the present settings: shown, but out of use. Here none."""
         return set()
 

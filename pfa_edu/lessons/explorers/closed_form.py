@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,20 +125,20 @@ class ClosedFormPicture(FourMatrices):
         super().__init__(("+", "=", "≈"))
         self.name_matrices("G W, the goal", "a E, the mismatch", "F = G W + a E", "W")
         style = rule_look("pfa")
-        dot = {"color": style.colour, "marker": style.marker, "markersize": 9, "markeredgecolor": "white", "zorder": 4}
-        line = {"color": style.colour, "linewidth": 1.8}
+        dot: dict[str, Any] = {
+            "color": style.colour, "marker": style.marker, "markersize": 9, "markeredgecolor": "white", "zorder": 4,
+        }  # fmt: skip
+        line: dict[str, Any] = {"color": style.colour, "linewidth": 1.8}
         tidy(self.left, "What is left of the start: a", "Training steps", "a")
         self.left.set(xlim=(-0.01 * LONGEST, 1.01 * LONGEST), ylim=(-0.06, 1.1))
         self.angle_axes("The angle falls to its floor", "Training steps")
         self.right.set_xlim(-0.01 * LONGEST, 1.01 * LONGEST)
-        lines = []
-        for ax in (self.left, self.right):
-            lines += self.live(
-                ax.plot([], [], **line)[0],
-                ax.plot([], [], **dot)[0],
-                ax.text(0, 0, "", fontsize=10.5, fontweight="bold", color=INK),
-            )
-        self._a, self._a_dot, self._a_text, self._angle, self._angle_dot, self._angle_text = lines
+        (self._a, self._a_dot), (self._angle, self._angle_dot) = (
+            self.live(ax.plot([], [], **line)[0], ax.plot([], [], **dot)[0]) for ax in (self.left, self.right)
+        )
+        self._a_text, self._angle_text = self.live(
+            *(ax.text(0, 0, "", fontsize=10.5, fontweight="bold", color=INK) for ax in (self.left, self.right))
+        )
         (self._floor,) = self.live(self.right.plot([], [], color=INK, linestyle=":", linewidth=1.6)[0])
         self.right.legend([self._floor], ["floor: arctan(1/√ratio)"], loc="upper right", frameon=False, fontsize=9)
 

@@ -6,6 +6,7 @@ compute(ratio, density, out, fan_in, orthogonal, seed) → Aligned → Dimension
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,11 +125,10 @@ class DimensionsPicture(FourMatrices):
         ax = self.left
         tidy(ax, "Eigenvalues of B Bᵀ: the nearer to 1, the nearer F is to W", "Eigenvalue", "Density")
         ax.set(xlim=(0, 4.5), ylim=(0, 5))
-        self._bars, self._law, self._range = self.live(
-            ax.stairs([0], [0, 1], fill=True, facecolor=random.colour, alpha=0.45, label="measured"),
-            ax.plot([], [], color=INK, linestyle=":", linewidth=1.8, label="Marchenko-Pastur")[0],
-            ax.text(0.99, 0.66, "", transform=ax.transAxes, fontsize=9, color=INK, ha="right"),
-        )
+        self._bars = ax.stairs([0], [0, 1], fill=True, facecolor=random.colour, alpha=0.45, label="measured")
+        (self._law,) = ax.plot([], [], color=INK, linestyle=":", linewidth=1.8, label="Marchenko-Pastur")
+        self._range = ax.text(0.99, 0.66, "", transform=ax.transAxes, fontsize=9, color=INK, ha="right")
+        self.live(self._bars, self._law, self._range)
         ax.legend(loc="upper right", frameon=False, fontsize=9)
 
         self.angle_axes("The angle that is left", "Ratio mid / out")
@@ -142,11 +142,11 @@ class DimensionsPicture(FourMatrices):
             label="dense random B: arctan(1/√ratio)",
         )  # fmt: skip
         ax.axhline(0, color=orthogonal.colour, linestyle="-.", linewidth=1.2, label="dense orthogonal B: 0°")
-        self._sparse, self._point, self._value = self.live(
-            ax.plot([], [], color=random.colour, linestyle="--", linewidth=1.4, label="this density, where below 1")[0],
-            ax.plot([], [], color=random.colour, marker=random.marker, markersize=9, markeredgecolor="white")[0],
-            ax.text(0, 0, "", fontsize=10.5, fontweight="bold", color=INK, va="bottom", ha="left"),
-        )
+        dashed: dict[str, Any] = {"color": random.colour, "linestyle": "--", "linewidth": 1.4}
+        (self._sparse,) = ax.plot([], [], label="this density, where below 1", **dashed)
+        (self._point,) = ax.plot([], [], marker=random.marker, markersize=9, markeredgecolor="white")
+        self._value = ax.text(0, 0, "", fontsize=10.5, fontweight="bold", color=INK, va="bottom", ha="left")
+        self.live(self._sparse, self._point, self._value)
         ax.legend(loc="upper right", frameon=False, fontsize=9)
 
     def show(self, result: Aligned) -> None:

@@ -66,18 +66,19 @@ class Run:
 def start(width: int, depth: int, size: float, lr: float, seed: int) -> Run:
     """A fresh run, measured before its first step."""
     data = load("mnist-5k")
-    sizes = (math.prod(data.input_shape), *[width] * depth, data.classes)
-    nets = {}
+    digits = int(data.train_y.max()) + 1
+    sizes = (math.prod(data.input_shape), *[width] * depth, digits)
+    nets: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         nets["fa"] = convert(mlp(sizes), FA(), verbose=False)
         with torch.no_grad():
             for layer in layers(nets["fa"]).values():
-                layer.weight *= size
+                layer.weight.mul_(size)
         nets["bp"] = convert(mlp(sizes), BP(), verbose=False)
     twin = nets["bp"].state_dict()
     nets["bp"].load_state_dict({name: value for name, value in nets["fa"].state_dict().items() if name in twin})
-    optimizers = {
+    optimizers: dict[str, torch.optim.Optimizer] = {
         rule: torch.optim.SGD(net.parameters(), lr=lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         for rule, net in nets.items()
     }

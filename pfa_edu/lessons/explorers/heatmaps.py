@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
 from torch import Tensor
 
 from .picture import GREY, INK, Picture, tidy
@@ -17,17 +19,17 @@ class FourMatrices(Picture):
     def __init__(self, signs: tuple[str, str, str]):
         """``signs``: what stands between the four matrices, e.g. ('×', '=', '≈')."""
         super().__init__(12, 6.3)
-        top, bottom = self.figure.subfigures(2, 1, height_ratios=[1, 1.25])
+        (top,), (bottom,) = self.figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.25])
         self._axes = list(top.subplots(1, 4))
-        self._maps, self._notes = [], []
+        self._maps: list[AxesImage] = []
+        self._notes: list[Text] = []
         for ax, sign in zip(self._axes, (*signs, ""), strict=True):
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_color(GREY)
             blank = np.zeros((CORNER, CORNER))
-            image, note = self.live(
-                ax.imshow(blank, cmap=COLOURS, vmin=-2.5, vmax=2.5, interpolation="nearest"),
-                ax.text(0, -0.1, "", transform=ax.transAxes, fontsize=9, color=INK),
-            )
+            image = ax.imshow(blank, cmap=COLOURS, vmin=-2.5, vmax=2.5, interpolation="nearest")
+            note = ax.text(0, -0.1, "", transform=ax.transAxes, fontsize=9, color=INK)
+            self.live(image, note)
             ax.set_xlabel(" ", fontsize=9)  # keeps the room that the note needs
             ax.text(1.16, 0.5, sign, transform=ax.transAxes, fontsize=20, ha="center", va="center", color=INK)
             self._maps.append(image)

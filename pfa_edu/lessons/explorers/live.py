@@ -11,11 +11,12 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from .base import Explorer
-from .controls import Button
+from .controls import Button, Control
+from .picture import Picture
 
 # Seconds of steps between two pictures: so many times what drawing one took, within these bounds. Drawing then takes
 # less than a fifth of the steps' time, and a press waits less than 0.2 s.
@@ -33,7 +34,10 @@ class LiveExplorer(Explorer):
 
     _all: ClassVar[weakref.WeakSet[LiveExplorer]] = weakref.WeakSet()
 
-    def __init__(self, *args: Any, step: Callable[[Any], bool], static_steps: int = 0, **kwargs: Any):
+    def __init__(
+        self, controls: Sequence[Control], compute: Callable[..., Any], picture: Picture,
+        summary: Callable[[Any], str], live: bool = True, *, step: Callable[[Any], bool], static_steps: int = 0,
+    ):  # fmt: skip
         self.step_run, self.static_steps = step, static_steps
         self._task: asyncio.Task | None = None
         self._interrupted = False
@@ -43,7 +47,7 @@ class LiveExplorer(Explorer):
             Button("Step", "One step", "step-forward", self.step),
             Button("Reset", "Begin again with the present settings", "refresh", self.reset),
         )
-        super().__init__(*args, buttons=buttons, **kwargs)
+        super().__init__(controls, compute, picture, summary, live, buttons)
         self._alone()  # a cell that is run again leaves nobody training unseen
         self._all.add(self)
 

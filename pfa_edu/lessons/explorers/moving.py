@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
@@ -31,8 +32,10 @@ class Curve:
     a line takes ten times as long as its renderer does.
     """
 
-    def __init__(self, line: Line2D, i: int, history: Callable[[Lane], Sequence[Any]], read: Callable[[Any], float]):
-        self.line, self.i, self.history, self.read = line, i, history, read
+    def __init__(
+        self, ax: Axes, line: Line2D, i: int, history: Callable[[Lane], Sequence[Any]], read: Callable[[Any], float]
+    ):  # fmt: skip
+        self.ax, self.line, self.i, self.history, self.read = ax, line, i, history, read
         self.drawn = 0
 
     def grow(self, renderer: RendererAgg, race: Race, span: int) -> None:
@@ -42,13 +45,13 @@ class Curve:
         piece = measured[max(self.drawn - 1, 0) :]
         self.drawn = len(measured)
         points = np.array([(m.step / span, self.read(m)) for m in piece])  # (measurements, 2)
-        ax, gc = self.line.axes, renderer.new_gc()
+        gc = renderer.new_gc()
         gc.set_foreground(self.line.get_color())
         gc.set_linewidth(self.line.get_linewidth())
-        gc.set_clip_rectangle(ax.bbox)
+        gc.set_clip_rectangle(self.ax.bbox)
         gc.set_joinstyle("round")
         gc.set_capstyle("round")
-        renderer.draw_path(gc, Path(ax.transData.transform(points)), IdentityTransform())
+        renderer.draw_path(gc, Path(self.ax.transData.transform(points)), IdentityTransform())
         gc.restore()
         if self.line.get_marker() not in (None, "None"):
             turn = np.floor(points[:, 0] * 8 + self.i / 3)  # the lanes take turns, so that no marker hides another
@@ -56,7 +59,7 @@ class Curve:
             if len(marked):
                 self.line.set_data(*marked.T)
                 self.line.set_linestyle("none")
-                ax.draw_artist(self.line)
+                self.ax.draw_artist(self.line)
 
 
 class Tile:

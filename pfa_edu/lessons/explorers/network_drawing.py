@@ -25,7 +25,7 @@ _DRAWN = 5  # neurons drawn of a layer, however many it has
 _MID = 7  # of PFA's mid neurons
 
 
-def angle_colour(degrees: float) -> tuple[float, ...]:
+def angle_colour(degrees: float) -> tuple[float, float, float, float]:
     """0° the darkest, 90° and more the palest."""
     return ANGLES(min(max(degrees, 0.0), 90.0) / 90 * 0.85)
 
@@ -74,7 +74,9 @@ class NetworkDrawing:
             lines = self._kept(_between(right, mid)) + self._kept(_between(mid, left))
         else:
             lines = self._kept(_between(right, left))
-        return self.ax.add_patch(_strokes(lines, zorder=2, animated=True))
+        strokes = _strokes(lines, zorder=2, animated=True)
+        self.ax.add_patch(strokes)
+        return strokes
 
     def _kept(self, lines: list[np.ndarray]) -> list[np.ndarray]:
         """As many of the lines as the path is dense, and at least one."""

@@ -8,7 +8,7 @@ its *live* artists over them.
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -22,6 +22,9 @@ __all__ = ["CSS_DPI", "DPI", "GREY", "INK", "Picture", "tidy"]
 
 CSS_DPI = 80  # pixels of the page per inch of the figure
 DPI = 100  # pixels of the PNG per inch: a little more, for dense screens
+
+
+A = TypeVar("A", bound=Artist)
 
 
 class Picture:
@@ -54,7 +57,7 @@ class Picture:
         width, height = self.figure.get_size_inches() * CSS_DPI
         return round(width), round(height)
 
-    def live(self, *artists: Artist) -> tuple[Artist, ...]:
+    def live(self, *artists: A) -> tuple[A, ...]:
         """Says that these artists change from one result to the next; they are drawn above everything else."""
         for artist in artists:
             artist.set_animated(True)

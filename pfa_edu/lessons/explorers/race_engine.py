@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -110,6 +111,10 @@ def check(name: str, value: float) -> None:
         raise ConfigError(f"{name} {value!r}: it must be between {low:g} and {high:g}")
 
 
+def _named(dataset: str) -> datasets.Dataset:
+    return toy.spirals() if dataset == "spirals" else datasets.load("mnist-5k")
+
+
 class Score(NamedTuple):
     """How many of the held-out samples a lane gets right, in percent."""
 
@@ -155,18 +160,21 @@ class Race:
 
     def __init__(self, settings: Settings, data: datasets.Dataset | None = None):
         self.settings = settings
-        self.data = data or (toy.spirals() if settings.dataset == "spirals" else datasets.load(settings.dataset))
+        self.data = _named(settings.dataset) if data is None else data
+        if self.data.classes is None:
+            raise ConfigError(f"{self.data.name} does not say how many classes it has: a race is about classes")
+        self.classes = self.data.classes
         self.steps = 0
         self.lanes = [self._lane(entry) for entry in settings.entries]
         self._order = torch.Generator().manual_seed(settings.seed)
-        self._batches = iter(())
+        self._batches: Iterator[torch.Tensor] = iter(())
         self.measure()
 
     def _lane(self, entry: Entry) -> Lane:
         s, inputs = self.settings, math.prod(self.data.train_x.shape[1:])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(s.seed)  # convert draws every W before any feedback: all rules start from the same W
-            plain = mlp((inputs, *[s.width] * s.depth, self.data.classes))
+            plain = mlp((inputs, *[s.width] * s.depth, self.classes))
             net = convert(plain, entry.rule(), init="xavier", inplace=True, verbose=False)
         return Lane(entry, net)
 

@@ -17,12 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 from PIL import Image, ImageDraw
 
+from ...errors import ConfigError
 from ...plots.looks import layer_colours, rule_look
 from . import toy
 from .moving import Curve, Number, Tile, font
 from .network_drawing import NetworkDrawing, angle_colour
 from .picture import GREY, INK, Picture, tidy
-from .race_engine import Lane, Race
+from .race_engine import Angles, Lane, Race
 
 _FIRST_SPAN = 64  # steps that the curves' axes begin with; they double whenever a curve reaches the end
 _BEST = 100.6  # the accuracy axis stretches towards this, so that 97 and 98 % can be told apart
@@ -55,6 +56,11 @@ class RacePicture(Picture):
                 self._span *= 2
             self._wipe()
 
+    def _shown(self) -> Race:
+        if self.race is None:
+            raise ConfigError("there is no race in this picture yet: call show(race) first")
+        return self.race
+
     def _wipe(self) -> None:
         """Everything that was added to the frame is to be drawn again."""
         self._clean = False
@@ -73,11 +79,11 @@ class RacePicture(Picture):
             for tile in self._tiles:
                 tile.key = None
             self._clean = True
-        renderer = self.canvas.get_renderer()
+        race, renderer = self._shown(), self.canvas.get_renderer()
         for curve in self._curves:
-            curve.grow(renderer, self.race, self._span)
+            curve.grow(renderer, race, self._span)
         for tile in self._tiles:
-            key = tile.read(self.race)
+            key = tile.read(race)
             if key != tile.key:
                 tile.key = key
                 self.canvas.restore_region(tile.blank)
@@ -85,9 +91,9 @@ class RacePicture(Picture):
                     self.figure.draw_artist(artist)
 
     def letter(self, image: Image.Image) -> None:
-        draw = ImageDraw.Draw(image)
+        draw, race = ImageDraw.Draw(image), self._shown()
         for number in self._numbers:
-            draw.text((number.x, number.y), number.read(self.race), INK, font(number.points), number.anchor)
+            draw.text((number.x, number.y), number.read(race), INK, font(number.points), number.anchor)
 
     # -------------------------------------------------------------------------------------------- laying out
 
@@ -114,11 +120,12 @@ class RacePicture(Picture):
         tidy(ax, title, "", ylabel)
         ax.set(xlim=(0, 1), xticks=np.linspace(0, 1, 5), xticklabels=[])
         for x in (0, 0.5, 1):
-            self._number(
-                ax, x, ax.get_ylim()[0], "ra" if x == 1 else "ma", 9,
-                lambda race, x=x: f"{x * self._span:.0f}" + " steps" * (x == 1), down=8,
-            )  # fmt: skip
+            anchor = "ra" if x == 1 else "ma"
+            self._number(ax, x, ax.get_ylim()[0], anchor, 9, self._steps_at(x), down=8)
         return ax
+
+    def _steps_at(self, x: float) -> Callable[[Race], str]:
+        return lambda race: f"{x * self._span:.0f}" + " steps" * (x == 1)
 
     def _lane(self, race: Race, lane: Lane, i: int, accuracy: Axes, gradient: Axes) -> None:
         left, style, layers = 0.02 + 0.327 * i, rule_look(lane.entry.name), list(lane.angles[0].gradient)
@@ -141,21 +148,25 @@ class RacePicture(Picture):
         small = race.settings.dataset == "spirals"
         place = self.figure.add_axes((left, 0.34, 0.185 if small else 0.31, 0.255))
         drawing = NetworkDrawing(
-            place, lane.entry, layers, race.data.train_x[0].numel(), race.data.classes, direct=not lane.angles[0].path
+            place, lane.entry, layers, race.data.train_x[0].numel(), race.classes, direct=not lane.angles[0].path
         )
         for name in drawing.feedback:
-
-            def degrees(race: Race, name: str = name) -> float:
-                return race.lanes[i].angles[-1].path[name]
-
-            self._tile(
-                place, drawing.place(name), lambda race, of=degrees: round(of(race) / _SHADE) * _SHADE,
-                lambda shade, name=name: [drawing.set_angle(name, shade)],
-            )  # fmt: skip
-            self._number(place, drawing.middles[name], 0.02, "mm", 8.5, lambda race, of=degrees: f"{of(race):.0f}°")
+            self._feedback(place, drawing, i, name)
         if small:
             self._map(race, i, self.figure.add_axes((left + 0.19, 0.37, 0.12, 0.12 * 11.5 / 7.9)))
         self._angles(race, lane, i, left, layers)
+
+    def _feedback(self, place: Axes, drawing: NetworkDrawing, i: int, name: str) -> None:
+        """The feedback path of one layer, coloured by its angle, and the angle under it."""
+
+        def degrees(race: Race) -> float:
+            return race.lanes[i].angles[-1].path[name]
+
+        self._tile(
+            place, drawing.place(name), lambda race: round(degrees(race) / _SHADE) * _SHADE,
+            lambda shade: [drawing.set_angle(name, shade)],
+        )  # fmt: skip
+        self._number(place, drawing.middles[name], 0.02, "mm", 8.5, lambda race: f"{degrees(race):.0f}°")
 
     def _angles(self, race: Race, lane: Lane, i: int, left: float, layers: list[str]) -> None:
         ax = self._axes((left + 0.025, 0.06, 0.27, 0.19), "")
@@ -176,7 +187,7 @@ class RacePicture(Picture):
             ax.axhline(floor, color=INK, linestyle=":", linewidth=1.3)
             ax.text(1, 1.08, f"floor {floor:.3g}°", transform=ax.transAxes, ha="right", fontsize=9, color=GREY)
         for j, name in enumerate(layers):
-            self._curve(ax, i, _ANGLES, lambda now, of=name: now.path[of], {"color": colours[name], "linewidth": 1.7})
+            self._curve(ax, i, _ANGLES, _path_of(name), {"color": colours[name], "linewidth": 1.7})
             ax.text(
                 0.25 + 0.1 * j, 1.08, name, transform=ax.transAxes, color=colours[name], fontsize=9, fontweight="bold"
             )
@@ -198,7 +209,7 @@ class RacePicture(Picture):
 
         def redraw(key: Any) -> Sequence[Artist]:
             image.set_data(
-                toy.class_map(self.race.lanes[i].net).numpy() @ _CLASS_COLOURS
+                toy.class_map(self._shown().lanes[i].net).numpy() @ _CLASS_COLOURS
             )  # (side, side, classes) to RGB
             return [image, *points]
 
@@ -217,7 +228,7 @@ class RacePicture(Picture):
 
     def _curve(self, ax: Axes, i: int, history: Callable, read: Callable[[Any], float], look: dict[str, Any]) -> None:
         (line,) = ax.plot([], [], animated=True, **look)
-        self._curves.append(Curve(line, i, history, read))
+        self._curves.append(Curve(ax, line, i, history, read))
 
     def _tile(self, ax: Axes, place: tuple[float, ...], read: Callable[[Race], Any], redraw: Callable) -> None:
         """``place``: x0, y0, x1, y1 in ``ax``'s data."""
@@ -234,6 +245,10 @@ class RacePicture(Picture):
 def _degrees(ax: Axes) -> None:
     ax.set_ylim(0, 108)  # at the start an update may point away from backprop's
     ax.set_yticks([0, 30, 60, 90])
+
+
+def _path_of(name: str) -> Callable[[Angles], float]:
+    return lambda measured: measured.path[name]
 
 
 def _said(lane: Lane) -> str:

@@ -126,14 +126,16 @@ class PathsPicture(Picture):
         ax = self.figure.add_subplot()
         ax.set(xlim=(-0.7, 3.5), ylim=(-0.3, 2.3))
         ax.axis("off")
-        self._forward = [[(x, 2.0 - 0.26 * (i + (4 - n) / 2)) for i in range(n)] for x, n in enumerate(SIZES)]
+        self._forward: list[list[tuple[float, float]]] = [
+            [(x, 2.0 - 0.26 * (i + (4 - n) / 2)) for i in range(n)] for x, n in enumerate(SIZES)
+        ]
         self._errors = [[(x, y - 1.2) for x, y in column] for column in self._forward]
         for x, name in enumerate(("input", "hidden layer 1", "hidden layer 2", "output")):
             ax.text(x, 2.2, name, ha="center", fontsize=10.5, fontweight="bold", color=INK)
         for y, name in ((1.6, "forward →\nactivity h\nsynapses W"), (0.4, "← back\nerror δ\nsynapses F")):
             ax.text(-0.65, y, name, fontsize=10.5, color=INK, va="center")
-        for x, name, colour in ((-0.65, "positive", _POSITIVE), (-0.32, "negative", _NEGATIVE)):
-            ax.text(x, -0.26, f"— {name}", fontsize=9.5, color=colour, fontweight="bold")
+        for left, name, colour in ((-0.65, "positive", _POSITIVE), (-0.32, "negative", _NEGATIVE)):
+            ax.text(left, -0.26, f"— {name}", fontsize=9.5, color=colour, fontweight="bold")
 
         self._wires = LineCollection([], zorder=1)
         self._links = LineCollection([], zorder=3, colors=INK, linestyles=":", linewidths=1.6)
