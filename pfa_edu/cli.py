@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "--no-wait", dest="wait", action="store_false", default=None,
         help="end when only runs are left that other processes of the same sweep have",
     )  # fmt: skip
-    sweep_.add_argument("--list", action="store_true", help="only show the runs, and which are done")
+    sweep_.add_argument("--list", action="store_true", help="only show the runs, and how far each is")
     sweep_.set_defaults(command=_sweep)
 
     bench_ = add("bench", "a step of every rule against plain backprop")
@@ -275,7 +275,7 @@ def _sweep(args: argparse.Namespace) -> int:
     given |= {name: getattr(args, name) for name in ("out", *HOW) if getattr(args, name) is not None}
     if args.list:
         for run in plan(**{name: value for name, value in given.items() if name not in HOW}):
-            print(f"{'done' if store.results(run.kept_in, run) is not None else 'to do':6s} {run.folder}")
+            print(f"{store.told(run.kept_in, run):14s} {run.folder}")
         return 0
     frame = sweep(**given)
     if len(frame):

@@ -354,7 +354,7 @@ def test_dask_loses_nothing_with_a_worker(tmp_path, serial):
             time.sleep(0.05)
 
     with cluster_of_two() as cluster:
-        killer = threading.Thread(target=kill_one)
+        killer = threading.Thread(target=kill_one, daemon=True)
         killer.start()
         frame = pe.run_grid(runs(tmp_path), progress="none", backend="dask", scheduler=cluster.scheduler_address)
         killer.join()
@@ -375,14 +375,3 @@ def test_dask_giving_up_a_run_is_its_failure(tmp_path, serial):
     ):
         pe.run_grid(deadly, progress="none", backend="dask", scheduler=cluster.scheduler_address)
     same(failed.value.frame, serial[(serial.seed == 0) & (serial.rule == "bp")])
-
-
-@pytest.mark.slow
-def test_ray(tmp_path, serial, monkeypatch):
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # on a busy machine ray's own 30 are not enough
-    ray = pytest.importorskip("ray", reason="ray is not installed")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        same(pe.run_grid(runs(tmp_path), progress="none", backend="ray"), serial)
-    finally:
-        ray.shutdown()

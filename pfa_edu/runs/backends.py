@@ -71,7 +71,7 @@ def on_dask(work: Callable[..., Outcome], tasks: Iterable[tuple], scheduler: str
                 )
         path = [os.path.abspath(folder) for folder in sys.path]
         sent = {client.submit(_arrived, path, cloudpickle.dumps((work, task)), pure=False): task for task in tasks}
-        for future in as_completed(sent):
+        for future in as_completed(sent, loop=client.loop):
             number, run, *_ = sent[future]
             if future.cancelled():
                 raise ConnectionError(f"the scheduler at {scheduler} has gone")

@@ -7,8 +7,6 @@ any machines that share the folders, may do that side by side.
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import tempfile
 import threading
 import time
@@ -24,7 +22,7 @@ import pandas as pd
 import torch
 
 from .._settings import choice, real, whole
-from ..errors import BusyError, ConfigError, GridError, OutputError, PfaEduError
+from ..errors import BusyError, ConfigError, GridError, PfaEduError
 from ..train.progress import kind_here
 from . import backends, store
 from .board import Board
@@ -151,12 +149,12 @@ def _run_all(board: Board, how: How, backend: str, scheduler: str | None, wait: 
         except PfaEduError:
             raise
         except Exception as error:  # each backend has its own
-            dead = [i for i in batch if i in board.left and _was_ours(batch[i].kept_in, sent)]
+            dead = [i for i in batch if i in board.left and store.running(batch[i].kept_in, sent)]
             if not dead and all(i in board.left for i in batch):  # nobody has come so far as to begin a run
                 what = f"{type(error).__name__}: {error}"
                 raise PfaEduError(f"the backend {backend!r} cannot run the grid: {what}") from error
             lost.update(dead)
-            if len(batch) == 1:
+            if dead and len(batch) == 1:
                 why = RuntimeError("the process died under it, alone too (killed, out of memory?)")
                 board.tell(dead[0], _given_up(batch[dead[0]], why))
             continue
@@ -173,15 +171,6 @@ def _run_all(board: Board, how: How, backend: str, scheduler: str | None, wait: 
 def _given_up(run: Experiment, error: Exception) -> store.Record:
     """The record of a run whose workers have died, one after the other."""
     return store.failed(run.kept_in, run, f"{type(error).__name__}: {error}")
-
-
-def _was_ours(folder: Path, since: float) -> bool:
-    """Whether a worker that this process started was at the run when it died."""
-    with contextlib.suppress(OutputError):
-        record = store.read(folder) or {"state": None}
-        mine = record["state"] == "running" and record["host"] == socket.gethostname() and record["time"] >= since
-        return mine and record.get("parent") == os.getpid()
-    return False
 
 
 _alone = threading.Lock()  # torch's random stream and stdout are the process's: one run at a time in each

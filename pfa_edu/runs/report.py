@@ -9,6 +9,7 @@ import pandas as pd
 from ..rules import known_rules
 
 _NUMBER = "{:.4g}".format
+_SCORES = ("validation_accuracy", "test_accuracy", "validation_loss", "test_loss")  # what a sweep is judged by
 
 
 def of_run(frame: pd.DataFrame) -> str:
@@ -34,20 +35,25 @@ def of_run(frame: pd.DataFrame) -> str:
 
 
 def of_sweep(frame: pd.DataFrame) -> str:
-    """Accuracy after the last epoch for every configuration of a sweep: mean, std and number of its seeds.
+    """Accuracy (of a regression: loss) after the last epoch for every configuration: mean, std, number of seeds.
 
     Settings that are the same everywhere are left out.
     """
-    metric = "validation_accuracy" if (frame["metric"] == "validation_accuracy").any() else "test_accuracy"
     # a rule's knobs are in its label already
     knobs = {knob.name for rule in known_rules().values() for knob in dataclasses.fields(rule)}
     config = [name for name in frame.columns[: frame.columns.get_loc("rule") + 1] if name not in knobs]
     config = [name for name in config if frame[name].nunique(dropna=False) > 1 or name == "rule"]
-    rows = frame[(frame["metric"] == metric) & frame["value"].notna()]
-    runs = [*config, "seed"]
-    rows = rows[rows["epoch"] == rows.groupby(runs, dropna=False)["epoch"].transform("max")]
-    table = rows.groupby(config, dropna=False, sort=False)["value"].agg(["mean", "std", "count"]).round(2).reset_index()
-    return table.rename(columns={"mean": f"{metric}, mean", "count": "seeds"}).to_string(
+    rows = frame[frame["metric"].isin(_SCORES) & frame["value"].notna()]
+    rank = rows["metric"].map(_SCORES.index)
+    runs = [rows[name] for name in (*config, "seed")]
+    rows = rows[rank == rank.groupby(runs, dropna=False).transform("min")]  # of each run the first that it has
+    last = rows.groupby([*config, "seed"], dropna=False)["epoch"].transform("max")
+    scores = list(rows["metric"].unique())
+    by = config if len(scores) == 1 else [*config, "metric"]
+    table = rows[rows["epoch"] == last].groupby(by, dropna=False, sort=False)["value"].agg(["mean", "std", "count"])
+    table = table.round(4 if any(name.endswith("_loss") for name in scores) else 2).reset_index()
+    mean = f"{scores[0]}, mean" if len(scores) == 1 else "mean"
+    return table.rename(columns={"mean": mean, "count": "seeds"}).to_string(
         index=False, float_format=_NUMBER, na_rep="–"
     )
 

@@ -36,7 +36,7 @@ def write(folder: Path, e: Experiment, state: str, **more: Any) -> Record:
     """Says that ``e`` is now 'running', 'failed', 'cut' or 'done'; its results so far stay. Returns the record."""
     record = {
         "format": FORMAT, "state": state, "identity": identity(e), "time": time.time(), "host": socket.gethostname(),
-        "pid": os.getpid(), "parent": os.getppid(),
+        "pid": os.getpid(),
     }  # fmt: skip
     if e.frame is not None:
         rows = list(e.frame.itertuples(index=False, name=None))  # plain ints and floats, which JSON keeps exactly
@@ -87,6 +87,14 @@ def read(folder: Path) -> Record | None:
     return record
 
 
+def running(folder: Path, since: float) -> bool:
+    """Whether its last word, said after ``since``, is that it runs."""
+    with contextlib.suppress(OutputError):
+        record = read(folder)
+        return record is not None and record["state"] == "running" and record["time"] >= since
+    return False
+
+
 def results(folder: Path, e: Experiment, partial: bool = False) -> pd.DataFrame | None:
     """The tidy frame of ``e`` if it is done, else None; CheckpointError if the results of another run are there.
 
@@ -97,6 +105,20 @@ def results(folder: Path, e: Experiment, partial: bool = False) -> pd.DataFrame 
         return None
     check_identity(identity(e), record["identity"], folder)
     return frame(record) if partial or record["state"] == "done" else None
+
+
+def told(folder: Path, e: Experiment) -> str:
+    """How far ``e`` is, in a word or two: 'done', 'to do', 'failed', 'broken', or how many epochs of all."""
+    try:
+        record = read(folder)
+    except OutputError:
+        return "broken"
+    if record is None:
+        return "to do"
+    if record["state"] in ("done", "failed"):
+        return record["state"]
+    epochs = frame(record)["epoch"].max() if record.get("rows") else 0
+    return f"{epochs}/{e.recipe.epochs} epochs"
 
 
 def frame(record: Record) -> pd.DataFrame:
