@@ -151,8 +151,10 @@ def _run_all(board: Board, how: How, backend: str, scheduler: str | None, wait: 
         except Exception as error:  # each backend has its own
             dead = [i for i in batch if i in board.left and store.running(batch[i].kept_in, sent)]
             if not dead and all(i in board.left for i in batch):  # nobody has come so far as to begin a run
-                what = f"{type(error).__name__}: {error}"
-                raise PfaEduError(f"the backend {backend!r} cannot run the grid: {what}") from error
+                what = f"{type(error).__name__}: {error}".rstrip(". \n")
+                raise PfaEduError(
+                    f"the backend {backend!r} cannot run the grid: {what}. With jobs=1 it runs in this process"
+                ) from error
             lost.update(dead)
             if dead and len(batch) == 1:
                 why = RuntimeError("the process died under it, alone too (killed, out of memory?)")
