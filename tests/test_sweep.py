@@ -194,9 +194,10 @@ def test_processes_give_the_same_bits_and_keep_them(tmp_path, serial, capsys):
     assert {p: s for p, s in stamps(tmp_path).items() if p in before} == before
 
 
-def test_runs_that_keep_nothing(serial):
+def test_runs_that_keep_nothing(serial, capsys):
     experiments = unkept()[:2]
-    frame = pe.run_grid(experiments, jobs=2, progress="none")
+    frame = pe.run_grid(experiments, jobs=2, progress="line")
+    assert ": bp-seed0 done in" in capsys.readouterr().out, "and not the name of a folder that goes"
     same(frame, serial.iloc[: len(frame)])
     same(experiments[1].frame, frame.iloc[len(experiments[0].frame) :])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from tqdm.auto import tqdm
 
@@ -15,15 +16,17 @@ from .experiments import Experiment
 class Board:
     """The runs of a grid by number: those that are ``left``, and those that have ``failed``, with the reason.
 
-    ``kind``: 'bar', 'line' or 'none'; a failure is always told. ``note``: how what is left will be run.
+    ``kind``: 'bar', 'line' or 'none'; a failure is always told. ``note``: how what is left will be run. ``scratch``: the
+    folder of the runs that keep nothing.
     """
 
-    def __init__(self, runs: list[Experiment], kind: str, note: str):
+    def __init__(self, runs: list[Experiment], kind: str, note: str, scratch: Path):
         self.runs, self.kind = runs, kind
         self.left: dict[int, Experiment] = {}
         self.failed: dict[int, str] = {}
-        common = os.path.commonpath([run.kept_in.parent for run in runs])
-        self.names = [os.path.relpath(run.kept_in, common) for run in runs]
+        kept = {run.kept_in for run in runs if scratch not in run.kept_in.parents}
+        common = os.path.commonpath([folder.parent for folder in kept]) if kept else ""
+        self.names = [os.path.relpath(f, common) if (f := run.kept_in) in kept else f.name for run in runs]
         for number, run in enumerate(runs):
             try:
                 run.frame = store.results(run.kept_in, run)

@@ -65,7 +65,7 @@ def run_grid(
     with tempfile.TemporaryDirectory() as scratch:  # for the runs that keep nothing
         places = [(e.out or Path(scratch, str(i))).absolute() for i, e in enumerate(experiments)]
         runs = [replace(e, out=out, net=None, frame=None) for e, out in zip(experiments, places, strict=True)]
-        board = Board(runs, kind, f"{how.threads} thread{'s' * (how.threads > 1)} each")
+        board = Board(runs, kind, f"{how.threads} thread{'s' * (how.threads > 1)} each", Path(scratch))
         if backend == "loky" and how.jobs == 1 and (kind != "line" or len(board.left) <= _SHOWN):
             how = how._replace(show=kind)
         try:
