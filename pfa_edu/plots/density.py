@@ -7,6 +7,7 @@ it has no feedback path of its own to thin out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -57,7 +58,9 @@ def sparse(
         right.plot(at, [theory[d] for d in at], color=style.INK, linestyle=":", linewidth=1.3, zorder=3.5)
         handles.append(style.theory_handle("theory: R = mask ∘ BᵀW"))
     if simulated:
-        hollow = {"color": style.INK, "marker": "o", "markersize": 6, "markerfacecolor": "none", "linestyle": "none"}
+        hollow: dict[str, Any] = {
+            "color": style.INK, "marker": "o", "markersize": 6, "markerfacecolor": "none", "linestyle": "none",
+        }  # fmt: skip
         right.plot(list(simulated), list(simulated.values()), zorder=4, **hollow)
         handles.append(Line2D([], [], label="the same, simulated", **hollow))
     densities = sorted(set(scores.loc[scores["rule"].isin(rules), "density"]))

@@ -71,7 +71,7 @@ def paper_curve(
         ax.fill_between(rows["epoch"], low, high, color=colour, alpha=0.12, linewidth=0, zorder=1.5)
     if points:
         dots = rows.iloc[:: -max(1, len(rows) // points)]  # from the end, which is what one compares
-        hollow = {"markerfacecolor": "white", "markersize": size, "markeredgewidth": size / 4}
+        hollow: dict[str, Any] = {"markerfacecolor": "white", "markersize": size, "markeredgewidth": size / 4}
         ax.plot(dots["epoch"], dots["mean"], "o", color=colour, zorder=4, **hollow)
 
 

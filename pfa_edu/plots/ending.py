@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -59,7 +60,8 @@ def last_epoch(ax: Axes, rows: pd.DataFrame, metric: str, paper: pd.DataFrame, s
     alike = len(set(epochs.values())) == 1
     names = [look.label if alike else f"{look.label}\n({epochs[rule]})" for rule, look in shown.items()]
     crowded = sum(max(map(len, name.split("\n"))) for name in names) > 36
-    ax.set_xticks(range(len(shown)), names, **({"rotation": 40, "ha": "right"} if crowded else {}))
+    tilted: dict[str, Any] = {"rotation": 40, "ha": "right"} if crowded else {}
+    ax.set_xticks(range(len(shown)), names, **tilted)
     when = "After the last epoch" if alike else "After the epoch in brackets"
     style.dress(ax, when + (", 1 seed" if seeds == 1 else ", seed by seed" if alike else ""), epochs=False)
     ax.set(xlabel="", ylabel="")

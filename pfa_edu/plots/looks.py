@@ -9,6 +9,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -111,8 +112,8 @@ def _distance(cls: type[Rule] | None, knobs: str) -> float | None:
     """How far one number is from its default, -1 (far below) to 1 (far above); None for words and for several knobs."""
     name, _, text = knobs.partition("=")
     try:
-        default = float(cls.knobs()[name].default)  # type: ignore[union-attr]
-        far = math.tanh(math.log10(float(text) / default))
+        default: Any = cls.knobs()[name].default  # type: ignore[union-attr]  # no class: an AttributeError, below
+        far = math.tanh(math.log10(float(text) / float(default)))
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
     return math.copysign(0.25 + 0.75 * abs(far), far)  # so that a near neighbour, too, can be told from the rule
@@ -120,4 +121,5 @@ def _distance(cls: type[Rule] | None, knobs: str) -> float | None:
 
 def _shaded(colour: str, shade: float) -> str:
     towards = 0.0 if shade > 0 else 1.0
-    return to_hex([c + (towards - c) * 0.6 * abs(shade) for c in to_rgb(colour)])
+    red, green, blue = (c + (towards - c) * 0.6 * abs(shade) for c in to_rgb(colour))
+    return to_hex((red, green, blue))

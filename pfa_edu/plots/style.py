@@ -14,7 +14,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import pandas as pd
 from matplotlib import figure
@@ -140,7 +140,7 @@ def legend(fig: Figure, handles: Sequence[Line2D], paper: pd.DataFrame | None = 
 
     ``paper``: the published rows that were drawn, if any; ``band``: with their scatter.
     """
-    shown: list[Line2D | tuple[Patch, Line2D]] = list(handles)
+    shown: list[Any] = list(handles)  # matplotlib takes a pair, too, as one handle; its types do not say so
     labels = [str(handle.get_label()) for handle in handles]
     if paper is not None and len(paper):
         one = paper["std"].isna().all()
