@@ -27,7 +27,7 @@ def rules_with(epochs):
 
 @pytest.mark.parametrize("rule", rules_with(1))
 def test_the_evening_runs_in_the_papers_band(rule):
-    """Within max(2.5 std, 2 points) of the paper's mean in eleven fourteenths of the epochs that are the paper's own."""
+    """Within max(2.5 std, 2 points) of the paper's mean in 11 of 14 of the epochs that are the paper's own."""
     ours = curve(EVENING, rule, "validation_accuracy").loc[1:LEAVES]
     mean = curve(PAPER, rule, "validation_accuracy", "mean")[ours.index]
     std = curve(PAPER, rule, "validation_accuracy", "std")[ours.index]
