@@ -16,8 +16,8 @@ from .experiments import Experiment
 class Board:
     """The runs of a grid by number: those that are ``left``, and those that have ``failed``, with the reason.
 
-    ``kind``: 'bar', 'line' or 'none'; a failure is always told. ``note``: how what is left will be run. ``scratch``: the
-    folder of the runs that keep nothing.
+    ``kind``: 'bar', 'line' or 'none'; a failure is always told. ``note``: how what is left will be run.
+    ``scratch``: the folder of the runs that keep nothing.
     """
 
     def __init__(self, runs: list[Experiment], kind: str, note: str, scratch: Path):
