@@ -133,6 +133,15 @@ def test_rules_without_any_angle_are_said_in_words(frame):
     assert [ax.get_title("left") for ax in only.axes] == ["PFA-o"]
 
 
+def test_ratios_begin_at_zero_and_show_their_largest(frame):
+    largest = of(frame, metric="norm_ratio").groupby(["rule", "layer", "epoch"])["value"].mean().max()
+    for ax in (plots.norm_ratio(frame).axes[0], plots.by_depth(frame).axes[1]):
+        low, high = ax.get_ylim()
+        assert low == 0
+        assert max(np.max(line.get_ydata()) for line in ax.lines) < 0.97 * high
+    assert plots.norm_ratio(frame).axes[0].get_ylim()[1] < 1.2 * largest
+
+
 # ---------------------------------------------------------------------------------------- how it looks
 
 

@@ -165,16 +165,14 @@ def _rule_panels(
             # twenty bands on top of each other show nothing, so the lines of a deep network are thin and alone
             draw.curve(ax, select(ours, layer=layer), colours[layer], layer, band=not deep,
                        linewidth=1.1 if deep else 1.8)  # fmt: skip
-        if metric == "norm_ratio":
-            ax.axhline(1, color=style.INK, linestyle=":", linewidth=1.3, zorder=1)
-        else:
+        if metric != "norm_ratio":
             style.angle_axis(ax, 90 if metric == "gradient_angle" else limits.get(rule))
         style.dress(ax, shown[rule].label)
         said = [behind[rule], f"theory: {limits[rule]:.4g}°" if rule in limits else ""]
         ax.set_title("\n".join(filter(None, said)), loc="right", fontsize=8.5, color=style.GREY)
-    if metric == "norm_ratio":
-        axes[0].set_ylim(0, None)  # a ratio: only from zero are distances between lines honest
     for ax in axes:
+        if metric == "norm_ratio":
+            style.ratio_axis(ax)
         draw.leaving(ax, leaves, stats["epoch"].max(), 0.08 if metric == "norm_ratio" else 0.5)
 
     theory = {

@@ -55,11 +55,10 @@ def by_depth(
             drawn = theirs if len(theirs) else drawn
         ax.set_xlabel("Layer, from input to output")
         style.dress(ax, _TITLES[metric])
+    for ax, metric in zip(axes, panels, strict=True):  # only now: both panels of angles take the larger one's range
         if metric == "norm_ratio":
-            ax.axhline(1, color=style.INK, linestyle=":", linewidth=1.3, zorder=1)
-            ax.set_ylim(0, None)
-    for ax, metric in zip(axes, panels, strict=True):
-        if metric != "norm_ratio":
+            style.ratio_axis(ax)
+        else:
             style.angle_axis(ax)
     handles = [style.rule_handle(shown[rule], behind[rule]) for rule in rules]
     style.legend(fig, [*handles, style.theory_handle("no information: 90°; equally long: 1")], drawn)

@@ -93,6 +93,13 @@ def limits(ax: Axes, low: float, high: float, least: float = 0.0) -> None:
     ax.set_ylim(low, high)
 
 
+def ratio_axis(ax: Axes) -> None:
+    """Norm ratios, from zero: only so are distances between lines honest; dotted where F is as long as W."""
+    alike = ax.get_shared_y_axes().get_siblings(ax)
+    ax.set_ylim(0, 1.06 * max(1.0, *(other.dataLim.ymax for other in alike if other.has_data())))
+    ax.axhline(1, color=INK, linestyle=":", linewidth=1.3, zorder=1)
+
+
 def angle_axis(ax: Axes, theory: float | None = 90.0) -> None:
     """Degrees: the same axis for every run, unless angles go further; a little below 0, so that 0 is not cut."""
     highest = max((other.dataLim.ymax for other in ax.figure.axes if other.has_data()), default=0)
