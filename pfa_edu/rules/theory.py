@@ -47,7 +47,8 @@ def steps_to_fade(target: float, lr: float, momentum: float, weight_decay: float
     >>> steps_to_fade(0.06, lr=0.01, momentum=0.9, weight_decay=0.03)
     920
     """
-    target = real("target", target, high=1, above=0, what="the part of the mismatch that may be left")
+    what = "the part of the mismatch that may be left, less than the whole that it starts from"
+    target = real("target", target, high=math.nextafter(1, 0), above=0, what=what)
     lr, momentum, weight_decay = _pace(lr, momentum, weight_decay)
     lr = real("lr", lr, above=0, what="without it nothing fades")
     weight_decay = real("weight_decay", weight_decay, above=0, what="without it nothing fades")
