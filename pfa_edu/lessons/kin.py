@@ -132,7 +132,7 @@ class _Prepared(Rule, abstract=True):
     share: float = 0.2
     spare_epochs: int | None = hidden(None)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "share", real("share", self.share, low=0, high=0.9, what="of the cost, not training"))
 
     def make(self, layer: Layer) -> Feedback:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from operator import methodcaller
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from .._files import free_name, move_aside, writable, write, write_text
@@ -148,7 +149,7 @@ def execute(name: str, out: Path, values: dict[str, Any], watch: bool = False) -
 _QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
 
 
-def _papermill():
+def _papermill() -> ModuleType:
     try:
         import nbconvert  # noqa: F401 - asked for here, so that a missing one is said before anything has run
         import papermill

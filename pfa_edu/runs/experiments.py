@@ -84,7 +84,7 @@ class Experiment:
     net: nn.Module | None = field(default=None, repr=False)
     frame: pd.DataFrame | None = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.rule = rule_by_name(self.rule)
         self.optimizer = Optimizer.of(self.optimizer)
         self.seed = whole("seed", self.seed, low=0, high=MOST_SEED)

@@ -38,7 +38,7 @@ class Execution:
     precision: str = "float32"
     channels_last: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for kind, value, known in (("engine", self.engine, ENGINES), ("precision", self.precision, PRECISIONS)):
             if value not in known:
                 raise unknown(kind, value, known)

@@ -32,10 +32,10 @@ class Progress:
             print(f"{title}: going on after epoch {done}", flush=True)
         self.bar = tqdm(total=total, initial=done, desc=title, unit="epoch") if kind == "bar" else None
 
-    def __enter__(self):
+    def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         if self.bar is not None:
             self.bar.close()
 

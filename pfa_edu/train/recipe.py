@@ -36,7 +36,7 @@ class Recipe:
     strong_steps: int = 0
     strong_on: str = "all"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             object.__setattr__(self, name, checked(name, value))
         if bool(self.strong_decay) != bool(self.strong_steps):

@@ -195,7 +195,7 @@ class Explorer:
     def _before_static(self) -> None:
         """What to do before a picture that nobody can move is taken; nothing here."""
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
         static = static_only()
         if static:
             self._before_static()

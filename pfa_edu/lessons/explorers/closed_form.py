@@ -121,7 +121,7 @@ def summary(result: Faded) -> str:
 class ClosedFormPicture(FourMatrices):
     """G W, the mismatch a E, their sum F, and W, all on one scale; a_t and the angle over training time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(("+", "=", "≈"))
         self.name_matrices("G W, the goal", "a E, the mismatch", "F = G W + a E", "W")
         style = rule_look("pfa")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from ...errors import ConfigError, unknown
@@ -20,7 +21,7 @@ _LABEL, _WIDE, _TEXT = "125px", "315px", "74px"  # two controls side by side in 
 Told = Callable[[str, Any], None]  # a control's way to say: the reader set ``name`` to this value
 
 
-def require_ipywidgets():
+def require_ipywidgets() -> ModuleType:
     """The module ipywidgets, or a ConfigError that says how to get it."""
     try:
         import ipywidgets
@@ -83,7 +84,7 @@ class Number:
         )
         stands_at = None
 
-        def moved(change) -> None:
+        def moved(change: dict[str, Any]) -> None:
             # A browser puts the handle on a step and tells so: only another step is the reader's doing. Without this
             # a value between two steps (set in Python, or typed) would not survive being shown.
             if self.place(change["new"]) != stands_at:

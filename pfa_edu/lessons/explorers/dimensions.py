@@ -118,7 +118,7 @@ def summary(result: Aligned) -> str:
 class DimensionsPicture(FourMatrices):
     """B, R, their product and W; the spectrum of B Bᵀ; the angle against the ratio."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(("×", "=", "≈"))
         self.name_matrices("B, fixed", "R = Bᵀ W, learned", "F = B R", "W")
         random, orthogonal = rule_look("pfa"), rule_look("pfa-o")

@@ -131,7 +131,7 @@ def summary(run: Run) -> str:
 class AlignmentPicture(Picture):
     """Accuracy of FA and BP; FA's gradient angle per hidden layer; the angle between F and W."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(12, 4.4)
         accuracy, gradient, path = self.figure.subplots(1, 3)
         tidy(accuracy, "Test accuracy", "Training steps", "%")

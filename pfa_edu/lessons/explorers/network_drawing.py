@@ -7,6 +7,7 @@ grey; feedback lines run to the left and take the colour and weight of the angle
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -106,7 +107,7 @@ class NetworkDrawing:
         return self._errors[i][0, 0] + _GAP / 2, _LOW[0] - 0.03, self._errors[i + 1][0, 0] - _GAP / 2, _LOW[1] + 0.03
 
 
-def _strokes(lines: list[np.ndarray], **look) -> PathPatch:
+def _strokes(lines: list[np.ndarray], **look: Any) -> PathPatch:
     """All lines, each (points, 2), as one path: drawn at once, which is many times faster than one by one."""
     codes = [code for line in lines for code in (Path.MOVETO, *[Path.LINETO] * (len(line) - 1))]
     return PathPatch(Path(np.concatenate(lines), codes), fill=False, **look)

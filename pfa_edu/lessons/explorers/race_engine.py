@@ -78,7 +78,7 @@ class Settings:
     weight_decay: float = 0.01
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.dataset not in DATASETS:
             raise unknown("dataset", self.dataset, DATASETS)
         if not 1 <= len(self.entries) <= MOST_RULES:

@@ -36,7 +36,7 @@ _POINT_COLOURS = ("#9A6700", "#1B6FA8", "#00694C")
 class RacePicture(Picture):
     """Shows a :class:`Race`. One of other rules, data or depth than the last is laid out from nothing."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(11.5, 7.9)
         self.figure.set_layout_engine("none")  # every place below is given
         self.race: Race | None = None

@@ -121,7 +121,7 @@ def summary(paths: Paths) -> str:
 class PathsPicture(Picture):
     """The forward path above, the error's path below; colour and width of a line are a synapse's sign and strength."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(12, 6.4)
         ax = self.figure.add_subplot()
         ax.set(xlim=(-0.7, 3.5), ylim=(-0.3, 2.3))
