@@ -6,8 +6,10 @@ one setting with one name.
 
 from __future__ import annotations
 
+import importlib
 import math
 import numbers
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,7 +42,9 @@ def real(
     number = int(value) if float(value).is_integer() else float(value)
     if above is not None and not number > above:
         raise ConfigError(f"{name} {value!r}: it must be a number{_range(low, high, above)}{_why(what)}")
-    return _within(name, number, low if above is None else None, high, what)
+    if number < low or number > high:
+        raise ConfigError(f"{name} {value!r}: it must be a number{_range(low, high, above)}{_why(what)}")
+    return number
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:
@@ -59,6 +63,17 @@ def _within(name: str, number: Any, low: float | None, high: float | None, what:
     if (low is not None and number < low) or (high is not None and number > high):
         raise ConfigError(f"{name} {number!r}: it must be a number{_range(low, high)}{_why(what)}")
     return number
+
+
+def imported(text: str, what: str) -> Any:
+    """What 'module:name' names, a module of the current folder too, as `python -m` would find it."""
+    module, _, name = text.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{what} {text!r} cannot be imported ({error}): give it as module:name") from error
 
 
 def _range(low: float | None, high: float | None, above: float | None = None) -> str:

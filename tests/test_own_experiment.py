@@ -113,6 +113,15 @@ def test_network_may_ask_for_the_shapes():
     assert set(frame["layer"]) == {"network", "1"}
 
 
+def test_module_function_of_the_current_folder(tmp_path, monkeypatch):
+    body = "return pe.experiment('mnist', rule, seed, 'smoke', **how)"
+    code = f"import pfa_edu as pe\ndef mine(rule, seed=0, **how):\n    {body}\n"
+    (tmp_path / "of_this_folder.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])  # as a console script has it
+    assert pe.experiment("of_this_folder:mine", "fa", out=None).recipe.epochs == 3
+
+
 def test_regression_has_a_loss_and_no_accuracy():
     x = torch.randn(64, 6, generator=torch.Generator().manual_seed(1))
     y = x[:, :3] * 2
@@ -217,6 +226,10 @@ def test_optimisers(optimizer):
         (lambda: mine(network=lambda: 3).run(), "returned a int: a torch nn.Module"),
         (lambda: pe.experiment("mnits", "pfa"), "unknown experiment 'mnits': did you mean 'mnist'"),
         (lambda: pe.experiment("nosuchmodule:f", "pfa"), "cannot be imported"),
+        (lambda: pe.experiment("math:pi", "pfa"), "not a function that returns a pe.Experiment"),
+        (lambda: pe.Optimizer("nosuchmodule:Sgd"), "optimizer 'nosuchmodule:Sgd' cannot be imported"),
+        (lambda: pe.PFA(-1), "ratio -1: it must be a number greater than 0 and at most 10000"),
+        (lambda: pe.FA(density=2), "density 2: it must be a number greater than 0 and at most 1"),
         (lambda: pe.experiment("cifar10", "pfa", scale="noon"), "unknown scale of cifar10 'noon'"),
         (lambda: pe.experiment("mnist", "pfa", dataset=data(), batch_size=97), "batch_size 97 is more than the 96"),
     ],

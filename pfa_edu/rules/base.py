@@ -24,8 +24,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, NoReturn
@@ -34,6 +32,7 @@ import torch
 from torch import nn
 from typing_extensions import dataclass_transform
 
+from .._settings import imported
 from ..errors import ConfigError, unknown
 from .feedback import Feedback, Layer
 
@@ -215,13 +214,7 @@ def _spelt(name: str) -> str:
 
 def _imported(text: str) -> type[Rule]:
     """The class that 'module:Class' names."""
-    module, _, name = text.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a rule in the current folder, as `python -m` would find it
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"rule {text!r} cannot be imported ({error}): give it as module:Class") from error
+    found = imported(text, "rule")
     if not (isinstance(found, type) and issubclass(found, Rule)):
         raise ConfigError(f"rule {text!r} is not a subclass of pfa_edu.Rule")
     return found

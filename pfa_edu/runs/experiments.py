@@ -8,6 +8,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ class Experiment:
         """What run this is, as names and numbers: only a run of the same identity goes on from its checkpoint."""
         same = {
             "experiment": self.name, "scale": self.scale, "dataset": self.dataset, "subset": self.subset,
-            "network": self.network if isinstance(self.network, str) else self._structure(), "rule": self.rule.label,
+            "network": self.network if isinstance(self.network, str) else self._structure, "rule": self.rule.label,
             "form": getattr(self._in_form(), "form", ""), "seed": self.seed, "precision": self.execution.precision,
             **self.recipe.as_dict(),
         }  # fmt: skip
@@ -224,6 +225,7 @@ class Experiment:
             raise ConfigError(f"network {_name_of(self.network)} returned a {type(net).__name__}: a torch nn.Module")
         return net
 
+    @cached_property
     def _structure(self) -> str:
         """The function's name, and a hash of the layers that it builds: an edited network is another one."""
         with torch.random.fork_rng(devices=[]):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .. import data as datasets
+from .._settings import imported
 from ..errors import ConfigError, unknown
 from ..rules import Rule, steps_to_fade
 from ..rules import rule as rule_by_name
@@ -138,13 +138,12 @@ def find(name: str | Callable[..., Experiment]) -> Callable[..., Experiment]:
         return name
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
-    module, _, attribute = str(name).partition(":")
-    if not attribute:
+    if ":" not in str(name):
         raise unknown("experiment", name, EXPERIMENTS)
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"experiment {name!r} cannot be imported ({error}): give it as module:function") from error
+    found = imported(str(name), "experiment")
+    if not callable(found):
+        raise ConfigError(f"experiment {name!r} is not a function that returns a pe.Experiment")
+    return found
 
 
 def preset(name: str, scale: str) -> Preset:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any
 
 import torch
 
+from .._settings import imported
 from ..errors import ConfigError, unknown
 from .recipe import Recipe
 
@@ -25,7 +25,7 @@ class Optimizer:
 
     def __init__(self, kind: str | type[torch.optim.Optimizer] = torch.optim.SGD, **settings: Any):
         self.cls = kind if isinstance(kind, type) else _named(kind)
-        if not issubclass(self.cls, torch.optim.Optimizer):
+        if not (isinstance(self.cls, type) and issubclass(self.cls, torch.optim.Optimizer)):
             raise ConfigError(f"optimizer {kind!r} is not a torch.optim.Optimizer")
         known = inspect.signature(self.cls).parameters
         for name in settings:
@@ -64,9 +64,9 @@ class Optimizer:
 
 
 def _named(name: str) -> type:
-    module, _, attribute = name.rpartition(":")
-    try:
-        return getattr(importlib.import_module(module or "torch.optim"), attribute)
-    except (ImportError, AttributeError) as error:
-        known = [n for n, c in vars(torch.optim).items() if inspect.isclass(c)]
-        raise unknown("optimizer", name, [n for n in known if n != "Optimizer"]) from error
+    if ":" in name:
+        return imported(name, "optimizer")
+    known = {n: c for n, c in vars(torch.optim).items() if inspect.isclass(c) and n != "Optimizer"}
+    if name not in known:
+        raise unknown("optimizer", name, known)
+    return known[name]
