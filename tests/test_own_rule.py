@@ -197,3 +197,12 @@ def test_the_rule_in_the_contributors_guide_works():
         torch.testing.assert_close(h.grad, torch.ones(2, 3) @ (0.25 * layer.weight.detach()))
     finally:
         forget(names["Halved"])
+
+
+def test_on_the_command_line_its_knobs_are_flags(mine, tmp_path, capsys):
+    command = ["run", "mnist", "--scale", "smoke", "--epochs", "1", "--out", "runs", "--rule", "mymodule:Mine"]
+    assert main([*command, "--gain", "2"]) == 0
+    assert (tmp_path / "runs" / "mnist-smoke" / "mine_gain=2-seed0" / "metrics.csv").exists()
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--ratio", "2"])
+    assert "--ratio" in capsys.readouterr().err
