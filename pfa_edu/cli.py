@@ -8,14 +8,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from . import __version__, data
 from ._settings import whole
-from .errors import ConfigError, LessonError, PfaEduError, unknown
+from .errors import ConfigError, PfaEduError, unknown
 from .rules import known_rules, rule
 from .runs import presets, report, store
 from .runs.backends import BACKENDS
@@ -234,39 +233,12 @@ def _lessons(args: argparse.Namespace) -> int:
     from .lessons import notebooks as lesson
 
     if args.run is not None:
-        return _run_lessons(args.folder.resolve(), args.run, args.force)
+        lesson.execute_all(args.folder.resolve(), args.run, args.force)
+        return 0
     for path, what in lesson.copy(args.folder, args.force).items():
         note = " (the one that was there keeps its content under another name)" if what == "replaced" else ""
         print(f"{what:9s} {path}{note}")
     print(f"open them: jupyter lab --notebook-dir={args.folder}")
-    return 0
-
-
-def _run_lessons(out: Path, names: list[str], force: bool) -> int:
-    """Executes them all, one after the other, also after one that fails; the first failure is shown at the end."""
-    from .lessons import notebooks as lesson
-
-    chosen = [lesson.find(name).relative_to(lesson.folder()) for name in names] or lesson.all_lessons()
-    chosen = list(dict.fromkeys(chosen))
-    there = [p for name in chosen if (p := out / name).exists() or (p := p.with_suffix(".html")).exists()]
-    if not force:
-        lesson.refuse_to_overwrite(there)
-    failure = None
-    for path in chosen:
-        target = out / path
-        for old in (target, target.with_suffix(".html")):
-            if old.exists():
-                lesson.move_aside(old)
-        small = {"scale": "smoke", "out": str(target.with_suffix(""))}  # a folder of its own for what it computes
-        values = {name: small[name] for name in lesson.parameters(path.stem) if name in small}
-        start, outcome = time.perf_counter(), "passed"
-        try:
-            lesson.execute(path.stem, target.parent, values)
-        except LessonError as error:
-            failure, outcome = failure or error, "FAILED"
-        print(f"{outcome}  {time.perf_counter() - start:6.1f} s  {target} (and .html)", flush=True)
-    if failure is not None:
-        raise failure
     return 0
 
 

@@ -117,7 +117,8 @@ def notebook(path: Path, cells: list[str]) -> None:
 def lessons(*arguments: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
     """``pfa-edu lessons`` in a process of its own, with other notebooks where ``folder`` is given."""
     other = "" if folder is None else f"import pathlib; lesson.folder = lambda: pathlib.Path({str(folder)!r}); "
-    code = f"import sys; from pfa_edu import cli, lesson; {other}sys.exit(cli.main(sys.argv[1:]))"
+    imports = "import sys; from pfa_edu import cli; from pfa_edu.lessons import notebooks as lesson"
+    code = f"{imports}; {other}sys.exit(cli.main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "lessons", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 

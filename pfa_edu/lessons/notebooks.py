@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from operator import methodcaller
 from pathlib import Path
@@ -143,6 +144,34 @@ def execute(name: str, out: Path, values: dict[str, Any], watch: bool = False) -
         if target.exists():
             write_text(page, HTMLExporter().from_filename(str(target))[0])
     return target, page
+
+
+def execute_all(out: Path, names: list[str], force: bool) -> None:
+    """Executes the notebooks whose names contain one of ``names`` (all without one), quickly where they have a scale.
+
+    One after the other, also after one that fails; the first failure is raised at the end.
+    """
+    chosen = [find(name).relative_to(folder()) for name in names] or all_lessons()
+    chosen = list(dict.fromkeys(chosen))
+    there = [p for name in chosen if (p := out / name).exists() or (p := p.with_suffix(".html")).exists()]
+    if not force:
+        refuse_to_overwrite(there)
+    failure = None
+    for path in chosen:
+        target = out / path
+        for old in (target, target.with_suffix(".html")):
+            if old.exists():
+                move_aside(old)
+        small = {"scale": "smoke", "out": str(target.with_suffix(""))}  # a folder of its own for what it computes
+        values = {name: small[name] for name in parameters(path.stem) if name in small}
+        start, outcome = time.perf_counter(), "passed"
+        try:
+            execute(path.stem, target.parent, values)
+        except LessonError as error:
+            failure, outcome = failure or error, "FAILED"
+        print(f"{outcome}  {time.perf_counter() - start:6.1f} s  {target} (and .html)", flush=True)
+    if failure is not None:
+        raise failure
 
 
 # A kernel warns that it talks to its client over the machine's own loopback: true, usual, and alarming to a reader.
