@@ -71,3 +71,16 @@ def test_an_empty_name_is_not_a_folder(tmp_path, monkeypatch):
     assert load("mnist", "mnist", "paper").out is None
     assert load("mnist", "mnist", "paper", out="here").out == Path("here")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_lesson_7_says_of_the_angles():
+    """PFA's path is 18° off and SF's 35°, and their gradient angles are larger near the input than near the output."""
+    ten = EVENING[EVENING["epoch"] == 10]
+    for rule, angle in [("pfa", 18), ("sf", 35)]:
+        path = ten[(ten["rule"] == rule) & (ten["metric"] == "path_alignment")]["value"]
+        assert path.mean() == pytest.approx(angle, abs=1)
+        gradient = ten[(ten["rule"] == rule) & (ten["metric"] == "gradient_angle")].set_index("layer")["value"]
+        first, last = (
+            gradient[[n for n in gradient.index if n.startswith(stage)]].mean() for stage in ("layer1", "layer3")
+        )
+        assert first > last + 4
