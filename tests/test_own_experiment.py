@@ -231,7 +231,10 @@ def test_optimisers(optimizer):
         (lambda: pe.PFA(-1), "ratio -1: it must be a number greater than 0 and at most 10000"),
         (lambda: pe.FA(density=2), "density 2: it must be a number greater than 0 and at most 1"),
         (lambda: pe.experiment("cifar10", "pfa", scale="noon"), "unknown scale of cifar10 'noon'"),
-        (lambda: pe.experiment("mnist", "pfa", dataset=data(), batch_size=97), "batch_size 97 is more than the 96"),
+        (
+            lambda: pe.experiment("mnist", "pfa", scale="paper", dataset=data(), batch_size=97),
+            "batch_size 97 is more than the 96",
+        ),
     ],
 )
 def test_errors(make, message):

@@ -202,8 +202,6 @@ def _recipe(chosen: Preset, rule: Rule, optimizer: Optimizer, size: int, changes
     recipe = replace(chosen.recipe, strong_on=changes.get("strong_on", chosen.recipe.strong_on), lr=lr)
     plain = {k: v for k, v in changes.items() if k not in ("strong_decay", "strong_steps")}
     recipe = replace(recipe, **plain)
-    if size < recipe.batch_size:
-        raise ConfigError(f"batch_size {recipe.batch_size} is more than the {size} training samples: lower it")
     phase = {k: changes[k] for k in ("strong_decay", "strong_steps") if k in changes}
     if 0 in phase.values():  # either of them 0: no strong phase
         return recipe
@@ -211,6 +209,8 @@ def _recipe(chosen: Preset, rule: Rule, optimizer: Optimizer, size: int, changes
         return replace(recipe, **phase)
     decay = phase.get("strong_decay", chosen.strong_decay)
     steps = phase.get("strong_steps")
+    if steps is None and size < recipe.batch_size:
+        raise ConfigError(f"batch_size {recipe.batch_size} is more than the {size} training samples: lower it")
     if steps is None:
         fade = chosen.fade  # None: the phase is one epoch
         one_epoch = size // recipe.batch_size

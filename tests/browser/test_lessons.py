@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pfa_edu.lessons.explorers import dimensions
-from pfa_edu.measure import alignment_limit
+from pfa_edu.rules import alignment_limit
 
 from .conftest import ROOT
 

@@ -1,6 +1,6 @@
 """Checks for the exercises of lesson 6: what is right, and where it is wrong, what to look at; never the solution.
 
->>> from pfa_edu import exercises
+>>> from pfa_edu.lessons import exercises
 >>> def fa_backward(delta, h, W, F):
 ...     return delta @ W
 >>> print(exercises.check_fa_backward(fa_backward))

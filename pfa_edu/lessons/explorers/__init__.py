@@ -2,8 +2,8 @@
 
 Importing this package needs no ipywidgets, which come with the extra ``notebooks``; showing an explorer does.
 
->>> from pfa_edu import widgets
->>> explorer = widgets.Explorer(...)   # doctest: +SKIP
+>>> from pfa_edu.lessons import explorers
+>>> explorer = explorers.Explorer(...)   # doctest: +SKIP
 >>> explorer.set(ratio=100)            # doctest: +SKIP
 """
 
