@@ -6,43 +6,65 @@ for W **and the same ∇W for F**. That one line is enough for all of them: Kole
 feedback alignment is "F is a buffer", sign symmetry is "F is a function of W without gradient", and product feedback
 alignment is "F = B @ R", where the chain rule gives R exactly Bᵀ ∇W.
 
-Direct feedback alignment has no F; its one-way :func:`tap` carries the output error straight to a layer's input.
+:func:`linear` and :func:`convolution` are fast; :func:`generic` is the same for any operation that is linear in its
+input and its weight, at two to three times the cost, and the reference that the fast ones are tested against.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..rules.feedback import Path
 
-Conv = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]  # stride, padding, dilation, groups
 Part = TypeVar("Part", Tensor, Tensor | None)
+
+
+class Conv(NamedTuple):
+    """The settings of a convolution of any dimension, as torch's own functions take them."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    transposed: bool = False
+    output_padding: tuple[int, ...] = (0, 0)
+    groups: int = 1
+
+
+Inputs = tuple[Any, ...]  # h, W, b, then the path's F, L, M, E, a, mask, then the convolution's settings or None
+
+
+def _value(h: Tensor, W: Tensor, b: Tensor | None, *rest: Any) -> Tensor:
+    conv = rest[-1]
+    return nnf.linear(h, W, b) if conv is None else torch.ops.aten.convolution(h, W, b, *conv)
+
+
+def _keep(ctx: Any, inputs: Inputs, output: Tensor) -> None:
+    h, W, _, F, L, M, E, a, mask, conv = inputs
+    ctx.save_for_backward(h, F, L, M, E, a, mask)  # W itself is not needed on the way back: that is the point
+    ctx.save_for_forward(h, W)
+    ctx.conv = conv
 
 
 class _Affine(torch.autograd.Function):
     """a = W h + b (or the convolution) with F_eff in place of W on the way back."""
 
     @staticmethod
-    def forward(
-        ctx: Any, h: Tensor, W: Tensor, b: Tensor | None, F: Tensor | None, L: Tensor | None, M: Tensor | None,
-        E: Tensor | None, a: Tensor | None, mask: Tensor | None, conv: Conv | None,
-    ) -> Tensor:  # fmt: skip
-        ctx.save_for_backward(h, F, L, M, E, a, mask)  # W itself is not needed on the way back: that is the point
-        ctx.conv = conv
-        if conv is None:
-            return nnf.linear(h, W, b)
-        stride, padding, dilation, groups = conv
-        return nnf.conv2d(h, W, b, stride, padding, dilation, groups)
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        output = _value(*inputs)
+        _keep(ctx, inputs, output)
+        return output
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (delta,) = grad_outputs
         h, F, L, M, E, a, mask = ctx.saved_tensors
-        need_h, need_W, need_b, need_F, need_L, need_M, _, need_a, _, _ = ctx.needs_input_grad
+        need_h, need_W, need_b, need_F, need_L, need_M, *_ = ctx.needs_input_grad
         grad_h = grad_W = grad_b = grad_L = grad_M = None
         if ctx.conv is None:
             deltaL = None
@@ -61,18 +83,78 @@ class _Affine(torch.autograd.Function):
             grad_L = grad_W @ M.t() if need_L else None  # (out, k)
             grad_b = delta.sum(0) if need_b else None
         else:
-            stride, padding, dilation, groups = ctx.conv
             # one fused call gives Fᵀδ, ∇W and ∇b; the weight argument is only ever used for the input's gradient
             grad_h, grad_W, grad_b = torch.ops.aten.convolution_backward(
-                delta, h, F, [F.shape[0]] if need_b else None, stride, padding, dilation, False, [0, 0], groups,
-                [need_h, need_W or need_F, need_b],
-            )  # fmt: skip
-        # the closed form's a decays with the optimiser and nothing else: its gradient is exactly zero
-        grad_a = torch.zeros_like(a) if need_a else None
-        return (
-            grad_h, grad_W if need_W else None, grad_b, grad_W if need_F else None, grad_L, grad_M, None, grad_a,
-            None, None,
-        )  # fmt: skip
+                delta, h, F, [delta.shape[1]] if need_b else None, *ctx.conv, [need_h, need_W or need_F, need_b]
+            )
+        own, fed = (grad_W if need_W else None), (grad_W if need_F else None)
+        return (*once_only(grad_h, own, grad_b, fed, grad_L, grad_M), None, None, None, None)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        """Forward mode is exact and asks nothing of F: no rule changes what a layer computes."""
+        h, W = ctx.saved_tensors
+        dh, dW, db = tangents[:3]
+        still = torch.zeros_like(W) if dW is None else dW
+        moved = _value(h, still, db, ctx.conv)
+        return moved if dh is None else moved + _value(dh, W, None, ctx.conv)
+
+
+class _AffineTransformed(_Affine):
+    """The same in the form that torch.func's transforms need; calling it costs ten times as much."""
+
+    generate_vmap_rule = True  # each operation is batched by torch
+    forward = staticmethod(_value)  # type: ignore[assignment]
+    setup_context = staticmethod(_keep)  # type: ignore[assignment]
+
+
+class _OnceOnly(torch.autograd.Function):
+    """The identity on gradients, whose own derivative is refused."""
+
+    @staticmethod
+    def forward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        return tuple(g.view_as(g) for g in grads)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        raise ConfigError(
+            "a second derivative through a learning rule (a gradient penalty, a Hessian product): a rule replaces the "
+            "gradient and is no derivative of anything, so there is none. Compute it within pe.backprop(net)"
+        )
+
+
+class _OnceOnlyTransformed(_OnceOnly):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*grads: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        return tuple(g.view_as(g) for g in grads)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        pass
+
+
+def once_only(*grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    """``grads``, such that differentiating them again is an error that says why. Costs nothing in training."""
+    if not torch.is_grad_enabled():  # backward runs with gradients enabled only under create_graph=True
+        return grads
+    given = [g for g in grads if g is not None]
+    wrapped = iter((_OnceOnlyTransformed if transformed() else _OnceOnly).apply(*given)) if given else iter(())
+    return tuple(None if g is None else next(wrapped) for g in grads)
+
+
+def transformed() -> bool:
+    """Whether torch.func's grad, vmap or jvp is at work."""
+    return not torch.compiler.is_compiling() and _transforms_active()
+
+
+# not public, and there is no public way to ask; where it is missing, what is always right is used
+_transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+
+
+def _affine(*inputs: Any) -> Tensor:
+    return (_AffineTransformed if transformed() else _Affine).apply(*inputs)
 
 
 def _linear_feedback(delta: Tensor, path: Path, fan_in: int) -> tuple[Tensor | None, Tensor | None]:
@@ -89,7 +171,7 @@ def _linear_feedback(delta: Tensor, path: Path, fan_in: int) -> tuple[Tensor | N
         deltaL = delta @ L  # (rows, k)
         grad = deltaL @ M if grad is None else torch.addmm(grad, deltaL, M)  # (rows, in)
     if E is not None and a is not None:
-        scaled = delta * a
+        scaled = delta * a.to(delta.dtype)
         grad = scaled @ E if grad is None else torch.addmm(grad, scaled, E)
     return grad, deltaL
 
@@ -97,7 +179,7 @@ def _linear_feedback(delta: Tensor, path: Path, fan_in: int) -> tuple[Tensor | N
 def linear(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path) -> Tensor:
     """``torch.nn.functional.linear`` whose backward pass uses ``path`` in place of ``weight``.
 
-    Shapes: ``h`` (\\*, in), ``weight`` (out, in), ``bias`` (out,); returns (\\*, out).
+    Shapes: ``h`` (\*, in), ``weight`` (out, in), ``bias`` (out,); returns (\*, out).
 
     With F := W it is backprop, exactly:
 
@@ -106,83 +188,73 @@ def linear(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path) -> Tensor
     True
     """
     path.check(sent=h.requires_grad)
-    dtype = _autocast_dtype(h)
-    h, weight, bias = _cast(h, dtype), _cast(weight, dtype), _cast(bias, dtype)
-    parts = [_cast(part, dtype) for part in path[:-1]]  # the mask's ones and zeros need no cast
-    out = _Affine.apply(h.reshape(-1, weight.shape[1]), weight, bias, *parts, path.mask, None)
+    dtype = autocast_dtype(h)
+    h, weight, bias = cast_as(h, dtype), cast_as(weight, dtype), cast_as(bias, dtype)
+    parts = [cast_as(part, dtype) for part in path[:-2]]  # neither a scalar nor the mask's ones and zeros need a cast
+    out = _affine(h.reshape(-1, weight.shape[1]), weight, bias, *parts, path.a, path.mask, None)
     return out if h.dim() == 2 else out.view(*h.shape[:-1], weight.shape[0])
 
 
-def conv2d(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path, conv: Conv) -> Tensor:
-    """``torch.nn.functional.conv2d`` whose backward pass uses ``path`` in place of ``weight``.
+def convolution(
+    h: Tensor, weight: Tensor, bias: Tensor | None, path: Path, conv: Conv,
+    original: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:  # fmt: skip
+    """A convolution in one, two or three dimensions, transposed or not, whose backward pass uses ``path``.
 
-    Shapes: ``h`` (batch, in, H, W) or (in, H, W), ``weight`` (out, in/groups, kh, kw), ``bias`` (out,). ``conv`` is
-    (stride, padding, dilation, groups), the first three as pairs of integers. F_eff is formed here (it is as small as
-    the weight, and far smaller than the activations), so a product F = B R is differentiated by torch's chain rule.
+    Shapes: ``h`` (batch, in, \*size) or (in, \*size), ``weight`` as torch keeps it for that convolution, ``bias``
+    (out,). ``path`` has the shape (out, in/groups, \*kernel); ``original`` turns it into that of ``weight``, where
+    torch keeps it in another order. F_eff is formed here (it is as small as the weight, and far smaller than the
+    activations), so a product F = B R is differentiated by torch's chain rule.
     """
     path.check(sent=h.requires_grad)
-    closed = path.E is not None
-    with torch.set_grad_enabled(torch.is_grad_enabled() and not closed):
-        F = path.form()
+    F = path.form()
     if F is None:  # nothing is sent back, so the path was left out: torch still asks for a tensor of W's shape
         F = weight.detach()
-    dtype = _autocast_dtype(h)
-    h, weight, bias, F = _cast(h, dtype), _cast(weight, dtype), _cast(bias, dtype), _cast(F, dtype)
-    batched = h if h.dim() == 4 else h[None]
-    out = _Affine.apply(batched, weight, bias, F, None, None, None, path.a, None, conv)
-    return out if h.dim() == 4 else out[0]
+    elif original is not None:
+        F = original(F)
+    dtype = autocast_dtype(h)
+    h, weight, bias, F = cast_as(h, dtype), cast_as(weight, dtype), cast_as(bias, dtype), cast_as(F, dtype)
+    alone = h.dim() == weight.dim() - 1
+    out = _affine(h[None] if alone else h, weight, bias, F, None, None, None, None, None, conv)
+    return out[0] if alone else out
 
 
-class _Tap(torch.autograd.Function):
-    """Zeros of the error's shape whose gradient, the output error e, becomes h's gradient Dᵀ e."""
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, D: Tensor, conv: Conv | None) -> Tensor:
-        ctx.save_for_backward(D)
-        ctx.h_shape, ctx.conv = h.shape, conv
-        return h.new_zeros(*(h.shape[:-1] if conv is None else h.shape[:1]), D.shape[0])
+class _Carry(torch.autograd.Function):
+    """Zeros where ``out`` is, and its gradient on the way back."""
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        (e,), (D,) = grad_outputs, ctx.saved_tensors
-        if ctx.conv is None:
-            return e.to(D.dtype) @ D, None, None  # (*, classes) @ (classes, in)
-        stride, padding, dilation, _ = ctx.conv
-        _, _, height, width = ctx.h_shape
-        # e is the same at every output position, so the transposed convolution is linear in one number per class:
-        # send a picture of ones through each class's kernel once, then mix the pictures by e.
-        kernel = D.shape[2:]
-        span = [dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1)]
-        size = [(s + 2 * padding[i] - span[i]) // stride[i] + 1 for i, s in enumerate((height, width))]
-        rest = [s - ((size[i] - 1) * stride[i] - 2 * padding[i] + span[i]) for i, s in enumerate((height, width))]
-        pictures = nnf.conv_transpose2d(
-            D.new_ones(1, D.shape[0], *size), D, None, stride, padding, rest, groups=D.shape[0], dilation=dilation
-        )  # (1, classes * in, H, W)
-        grad = e.to(D.dtype) @ pictures.reshape(D.shape[0], -1)  # (batch, in * H * W)
-        return grad.view(ctx.h_shape), None, None
+    def forward(ctx: Any, out: Tensor) -> Tensor:
+        return torch.zeros_like(out)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor | None:
+        return once_only(*grad_outputs)[0]
 
 
-def tap(h: Tensor, D: Tensor, conv: Conv | None = None) -> Tensor:
-    """Direct feedback alignment's path (Nøkland 2016): a tensor of zeros to be added to the network's output.
+def generic(
+    op: Callable[[Tensor, Tensor], Tensor], h: Tensor, weight: Tensor, path: Path,
+    original: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:  # fmt: skip
+    """Any ``op(h, weight)`` that is linear in both, with ``path`` in place of ``weight`` on the way back.
 
-    Adding it changes no value; in the backward pass it receives e = dL/d(output) and gives h the gradient Dᵀ e, with e
-    repeated at every output position of a convolution. Shapes: ``h`` (\\*, in), ``D`` (classes, in), result
-    (\\*, classes); for a convolution ``h`` (batch, in, H, W), ``D`` (classes, in, kh, kw), result (batch, classes).
+    op(h, W) with h cut off gives the value and ∇W; op(h, F), of which only the gradient is used, carries the error.
+    ``op`` may add a bias; it is learned through the first. Shapes as in :func:`convolution`.
     """
-    dtype = _autocast_dtype(h)
-    h, D = _cast(h, dtype), _cast(D, dtype)
-    if conv is not None and h.dim() == 3:
-        return _Tap.apply(h[None], D, conv)[0]
-    return _Tap.apply(h, D, conv)
+    path.check(sent=h.requires_grad)
+    out = op(h.detach(), weight)
+    F = path.form()
+    if F is None:
+        return out
+    return out + _Carry.apply(op(h, F if original is None else original(F)))
 
 
-def _autocast_dtype(like: Tensor) -> torch.dtype | None:
+def autocast_dtype(like: Tensor) -> torch.dtype | None:
     """What ``torch.autocast`` computes matrix products in, on the device of ``like``; None where it is off."""
     kind = like.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
-def _cast(t: Part, dtype: torch.dtype | None) -> Part:
+def cast_as(t: Part, dtype: torch.dtype | None) -> Part:
     """Casts as ``torch.autocast`` would for a matrix product; the cast is differentiable, so gradients keep float32.
 
     A custom function is opaque to autocast: without this its backward would meet bf16 errors with float32 weights.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,8 @@ class Path(NamedTuple):
             product = (self.L @ M.flatten(1)).view(self.L.shape[0], *M.shape[1:])
             total = product if total is None else total + product
         if self.E is not None and self.a is not None:
-            total = self.a * self.E if total is None else torch.addcmul(total, self.a, self.E)
+            a = self.a.to(self.E.dtype)
+            total = a * self.E if total is None else torch.addcmul(total, a, self.E)
         return total
 
 
@@ -55,11 +57,8 @@ class Feedback(nn.Module):
     and ``.to()`` carry all of it. A rule of your own needs :meth:`path`; the rest has defaults.
     """
 
-    sgd_only: ClassVar[bool] = False
-    """Exact only under SGD, with W and ``self.a`` in one parameter group; checked at an optimiser's first step."""
     direct: ClassVar[bool] = False
     """The output error arrives through ``self.D`` (direct feedback alignment); there is no feedback weight."""
-    a: nn.Parameter  # of a feedback that is sgd_only
     D: Tensor  # of a feedback that is direct
 
     def path(self, weight: Tensor) -> Path:
@@ -74,4 +73,49 @@ class Feedback(nn.Module):
         """Called before every forward in training mode, for a rule that draws its feedback again for every batch."""
 
 
-Layer: TypeAlias = nn.Linear | nn.Conv2d  # what can hold a rule
+class Fading(Feedback):
+    """Feedback that is worked out from W, as a law says; what is left of its random start is ``a`` times that start.
+
+    ``a``, a scalar, begins at 1. It is no parameter: after every step of the optimiser that moved W, it is shrunk by
+    the decay that W itself had in that step (``pfa_edu.nn.decay``); ``v`` is its momentum. Both are kept in float32 at
+    least: in bfloat16 a decay of a thousandth would be rounded away.
+
+    ``strict``: the law is to give exactly what a learning R of its own would: only under SGD, and only if nothing but
+    the optimiser touches W and its gradient; all of that is checked at every step. Otherwise the law is the rule: R is
+    moved by Bᵀ times whatever W is moved by.
+    """
+
+    a: Tensor
+    v: Tensor
+
+    def __init__(self, weight: Tensor, strict: bool):
+        super().__init__()
+        self.strict = strict
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        self.register_buffer("a", torch.ones((), dtype=dtype, device=weight.device))
+        self.register_buffer("v", torch.zeros((), dtype=dtype, device=weight.device))
+
+    def current(self, weight: Tensor) -> Tensor:
+        """What must stay as it is when W is changed by hand: F, or R."""
+        raise NotImplementedError
+
+    def anchor(self, kept: Tensor, weight: Tensor) -> None:
+        """Takes ``kept``, which :meth:`current` gave before W was changed, for the start beside the new ``weight``."""
+        raise NotImplementedError
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Fading:
+        before = (self.a, self.v)
+        super()._apply(fn, recurse)
+        for name, old in zip("av", before, strict=True):
+            new = getattr(self, name)
+            wide = torch.promote_types(new.dtype, torch.float32)
+            if new.dtype != wide:  # .half() and .bfloat16() leave these two alone
+                setattr(self, name, old.to(device=new.device, dtype=wide))
+        return self
+
+
+class Layer(NamedTuple):
+    """What a rule is told of a layer. ``weight``: its W as (out, in/groups, ...), whatever order torch keeps it in."""
+
+    weight: Tensor
+    groups: int = 1

@@ -26,14 +26,20 @@ class PFA(Rule):
     strong one for an epoch. ``pe.steps_to_fade(0.03, lr, momentum, strong_decay)`` says how many steps such a phase
     needs; ``pe.path_alignment(net)`` says how far it has come, ``pe.alignment_limit(ratio)`` where it ends.
 
-    ``form`` says how F is computed, not what is learned. ``'explicit'`` holds B and R and is right for every optimiser.
-    ``'closed'`` holds G, E, a: the same F at a cost free of the ratio, but only under SGD (any momentum, Nesterov, any
-    schedule) with W and a under the same settings, gradients untouched between backward and step, and no mask. A wrong
-    optimiser is an error at its first step. Element-wise gradient clipping cannot be detected and would make it wrong:
-    use the explicit form there. ``'deferred'`` holds B and works R out from W when it is needed; it has the closed
-    form's conditions, except that masks are allowed. It costs nothing in a layer that sends no error back, such as the
-    first, and is expensive elsewhere. ``'auto'``: explicit in a layer or a network of your own; in an experiment, which
-    knows its optimiser, the cheapest form that is exact.
+    ``form`` says how F is computed:
+
+    - ``'explicit'`` holds B and R, and R learns by its own gradient Bᵀ ∇W under any optimiser.
+    - ``'closed'`` holds G, E and a: the same F at a cost free of the ratio, under SGD (any momentum, Nesterov, any
+      schedule), no mask, and gradients that reach the optimiser as backward left them. Anything else is an error.
+    - ``'coupled'`` is computed as ``'closed'``, under any optimiser whose weight decay is decoupled (AdamW, Muon) or
+      none: R is moved by Bᵀ times the update that W gets, scaling and clipping and all. Under SGD that is the explicit
+      form. Under Adam it is another plasticity, and the one whose angle ends at the limit: R with a gradient of its own
+      (explicit) is scaled in its own way and ends between 20 and 32° at ratio 10, where the limit is 17.5°.
+    - ``'deferred'`` holds B and works R out from W when it is needed, under the conditions of ``'closed'`` except that
+      masks are allowed. It costs nothing in a layer that sends no error back, such as the first, and is expensive
+      elsewhere. ``'coupled'`` with a mask works so too.
+    - ``'auto'``: explicit in a layer or a network of your own; in an experiment, which knows its optimiser, the
+      cheapest form that is exactly the explicit one.
     """
 
     name: ClassVar[str] = "pfa"
@@ -49,7 +55,7 @@ class PFA(Rule):
         what = "mid neurons per output neuron"
         object.__setattr__(self, "ratio", real("ratio", self.ratio, high=MOST_RATIO, above=0, what=what))
         object.__setattr__(self, "density", check_density(self.density))
-        choice("form of PFA", self.form, ["auto", "explicit", "closed", "deferred"])
+        choice("form of PFA", self.form, ["auto", "explicit", "closed", "coupled", "deferred"])
         if self.form == "closed" and self.density != 1:
             raise ConfigError(
                 f"PFA's closed form does not hold for masked feedback (density {self.density}): use form='explicit'"
@@ -78,11 +84,12 @@ class PFA(Rule):
         return dataclasses.replace(self, form="closed" if self.density == 1 else masked)
 
     def make(self, layer: Layer) -> Feedback:
-        mid = self.mid(layer.weight.shape[0])
-        if self.form == "closed":
-            return ClosedProduct(layer.weight, mid, self.orthogonal)
-        product = DeferredProduct if self.form == "deferred" else Product
-        return product(layer.weight, mid, self.orthogonal, self.density)
+        mid, strict = self.mid(layer.weight.shape[0]), self.form != "coupled"
+        if self.form == "closed" or (not strict and self.density == 1):
+            return ClosedProduct(layer.weight, mid, self.orthogonal, strict)
+        if self.form == "deferred" or not strict:
+            return DeferredProduct(layer.weight, mid, self.orthogonal, self.density, strict)
+        return Product(layer.weight, mid, self.orthogonal, self.density)
 
 
 class PFAo(Rule):
@@ -98,7 +105,7 @@ class PFAo(Rule):
     form: str = hidden("auto")
 
     def __post_init__(self) -> None:
-        choice("form of PFA-o", self.form, ["auto", "explicit", "closed"])
+        choice("form of PFA-o", self.form, ["auto", "explicit", "closed", "coupled"])
 
     def mid(self, out: int) -> int:
         return out
@@ -113,6 +120,6 @@ class PFAo(Rule):
 
     def make(self, layer: Layer) -> Feedback:
         mid = layer.weight.shape[0]
-        if self.form == "closed":
-            return ClosedProduct(layer.weight, mid, orthogonal=True)
+        if self.form in ("closed", "coupled"):
+            return ClosedProduct(layer.weight, mid, orthogonal=True, strict=self.form == "closed")
         return Product(layer.weight, mid, orthogonal=True)

@@ -1,18 +1,18 @@
-"""The feedback of PFA in its three forms: explicit (B and R), closed (G, E, a), deferred (R worked out from W)."""
+"""The feedback of PFA: explicit (B and R), closed or coupled (G, E, a), deferred (R worked out from W)."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import MemoryLimitError
 from .draw import mask, masked, xavier
-from .feedback import Feedback, Path
+from .feedback import Fading, Feedback, Path
 
 _PIECE = 2**22  # entries of B or R to draw at a time where neither is kept: 16 MiB
 
@@ -69,7 +69,9 @@ def _physical_memory() -> float:
 class Product(Feedback):
     """PFA, explicit form: F = B R, with ``B`` (out, mid) fixed and ``R`` (mid, in, ...) plastic.
 
-    R's gradient Bᵀ ∇W comes from the chain rule through the product, so this form is right for every optimiser.
+    R's gradient Bᵀ ∇W comes from the chain rule through the product, so R learns under any optimiser as a
+    weight of its own. Under one that scales gradients (Adam) that is not Bᵀ times W's update, and the path angle ends
+    well above the limit: see :class:`PFA`.
     Masks, where the path is sparse: ``B_mask``, ``R_mask``. R is masked once, here, and stays so because its gradient
     is: an optimiser moves nothing that has neither a value, nor a gradient, nor momentum.
     """
@@ -91,30 +93,28 @@ class Product(Feedback):
         return Path(L=self.B, M=self.R, mask=self.R_mask)
 
 
-class DeferredProduct(Feedback):
-    """PFA under SGD, deferred form: R is not stepped; where it is asked for, it is worked out from the weight.
+class DeferredProduct(Fading):
+    """PFA, deferred form: R is not stepped; where it is asked for, it is worked out from the weight.
 
     The law behind the closed form holds synapse by synapse, so it holds under a mask too:
     R = a R₀ + mask ∘ Bᵀ (W − a W₀) = mask ∘ Bᵀ W + a ``start``, with ``start`` = R₀ − mask ∘ Bᵀ W₀ (mid, in, ...) and
-    the scalar parameter ``a`` of :class:`ClosedProduct`. A layer that sends no error back, such as the first of a
-    network, needs R only when somebody looks at it: there a step costs nothing. In any other layer every step forms
-    mid × out × in products, and the explicit form is cheaper.
+    ``a`` as in :class:`ClosedProduct`. A layer that sends no error back, such as the first of a network, needs R only
+    when somebody looks at it: there a step costs nothing. In any other layer every step forms mid × out × in products,
+    and the explicit form is cheaper.
     """
 
-    sgd_only: ClassVar[bool] = True
     B: Tensor
     B_mask: Tensor | None
     R_mask: Tensor | None
     start: Tensor
 
-    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0):
-        super().__init__()
+    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0, strict: bool = True):
+        super().__init__(weight, strict)
         drawn = Product(weight, mid, orthogonal, density)
         self.register_buffer("B", drawn.B)
         self.register_buffer("B_mask", drawn.B_mask)
         self.register_buffer("R_mask", drawn.R_mask)
         self.register_buffer("start", drawn.R.detach() - self._aligned(weight))
-        self.a = nn.Parameter(torch.ones((), dtype=weight.dtype, device=weight.device))
 
     @torch.no_grad()
     def _aligned(self, weight: Tensor) -> Tensor:
@@ -122,30 +122,47 @@ class DeferredProduct(Feedback):
         R = (self.B.t() @ weight.flatten(1)).view(-1, *weight.shape[1:])
         return R if self.R_mask is None else R.mul_(self.R_mask)
 
+    @torch.no_grad()
+    def current(self, weight: Tensor) -> Tensor:
+        """R, (mid, in, ...)."""
+        return torch.addcmul(self._aligned(weight), self.a.to(self.start.dtype), self.start)
+
+    @torch.no_grad()
+    def anchor(self, kept: Tensor, weight: Tensor) -> None:
+        self.start.copy_(kept - self._aligned(weight))
+        self.a.fill_(1)
+        self.v.zero_()
+
     def path(self, weight: Tensor) -> Path:
-        with torch.no_grad():
-            R = torch.addcmul(self._aligned(weight), self.a, self.start)
-        return Path(L=self.B, M=R, a=self.a)
+        return Path(L=self.B, M=self.current(weight))
 
     def path_unsent(self, weight: Tensor) -> Path:
-        """``a`` alone: the optimiser still has to see it."""
-        return Path(a=self.a)
+        """Nothing: no error is sent."""
+        return Path()
 
 
-class ClosedProduct(Feedback):
-    """PFA, closed form: F = G W + a E, exactly the explicit form's F under SGD, at a cost free of mid.
+class ClosedProduct(Fading):
+    """PFA, closed form: F = G W + a E, at a cost free of mid.
 
-    ``G`` = B Bᵀ (out, out), ``E`` = B R₀ − G W₀ (W's shape), ``a`` a scalar parameter that starts at 1 and always
-    receives a zero gradient: what the optimiser's weight decay makes of it is how much of the initial mismatch is left.
+    ``G`` = B Bᵀ (out, out), ``E`` = B R₀ − G W₀ (W's shape); ``a`` is how much of that initial mismatch is left.
     B and R₀ are sums over mid neurons in both, so they are drawn a piece at a time and forgotten.
+
+    **Why.** Let one step of an optimiser move W to (1 − d) W + U, with d the decay and U the update. If R decays alike
+    and is moved by Bᵀ U, then R − Bᵀ W becomes (1 − d) (R − Bᵀ W): it only fades. So R = Bᵀ W + a (R₀ − Bᵀ W₀), with a
+    the product of the factors 1 − d, and F = B R is the line above. That holds for any U: momentum, Adam's scaling,
+    clipping and all.
+
+    ``strict`` (the closed form proper) is R learning by its own gradient Bᵀ ∇W. SGD is linear in the gradient, so there
+    Bᵀ U is exactly what R's own gradient gives, momentum and decay included: closed and explicit are one rule. Any
+    other optimiser scales R's gradient in R's way. Not ``strict`` (the coupled form) is the plasticity of the paragraph
+    above under every optimiser whose decay is known.
     """
 
-    sgd_only: ClassVar[bool] = True
     G: Tensor
     E: Tensor
 
-    def __init__(self, weight: Tensor, mid: int, orthogonal: bool):
-        super().__init__()
+    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, strict: bool = True):
+        super().__init__(weight, strict)
         out = weight.shape[0]
         most = mid if orthogonal else max(1, _PIECE // max(out, weight[0].numel()))
         dtype = torch.promote_types(weight.dtype, torch.float32)
@@ -161,7 +178,18 @@ class ClosedProduct(Feedback):
         self.orthogonal = orthogonal
         self.register_buffer("G", G.to(weight.dtype))
         self.register_buffer("E", E.view(weight.shape).to(weight.dtype))
-        self.a = nn.Parameter(torch.ones((), dtype=weight.dtype, device=weight.device))
+
+    @torch.no_grad()
+    def current(self, weight: Tensor) -> Tensor:
+        """F, in W's shape."""
+        return cast(Tensor, self.path(weight).form())
+
+    @torch.no_grad()
+    def anchor(self, kept: Tensor, weight: Tensor) -> None:
+        self.E.zero_()
+        self.E.copy_(kept - cast(Tensor, self.path(weight).form()))
+        self.a.fill_(1)
+        self.v.zero_()
 
     def path(self, weight: Tensor) -> Path:
         W = weight.detach()

@@ -1,0 +1,226 @@
+"""What happens around every optimiser's step: the checks that the feedback will move, and the fading of ``a``.
+
+A layer cannot see its optimiser, but torch calls a hook before and after every step of each one. Before an optimiser's
+first step, and whenever its parameters or the layers' rules have changed, all of its layers are checked.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.weak import WeakIdKeyDictionary
+
+from ..errors import ConfigError
+from ..rules.feedback import Fading
+from .decay import Law, decay_law
+
+if TYPE_CHECKING:
+    from .layer import RuleLayer
+
+_LOOK = 100  # every so many steps, and in the first two, a weight is compared entry by entry
+
+_watched: weakref.WeakSet[RuleLayer] = weakref.WeakSet()
+_plans: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Plan] = weakref.WeakKeyDictionary()
+_generation = [0]
+
+
+class Mark:
+    """What is known of the gradient of one weight: did it come through the layer's rule, and is it still untouched?"""
+
+    def __init__(self) -> None:
+        self.fed = False  # a forward pass of the rule whose backward pass is still to come
+        self.by_rule: bool | None = None  # of the gradient that is there; None: torch has never told
+        self.used = False  # that gradient has been stepped with
+        self.seen: tuple[int, int] | None = None
+
+    def accumulated(self, W: Tensor) -> None:
+        """Hook of ``W``, called by torch whenever its gradient has grown."""
+        self.by_rule = self.fed or (self.by_rule is True and not self.used)
+        self.fed = self.used = False
+        if W.grad is not None:
+            self.seen = (id(W.grad), W.grad._version)
+
+
+_marks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # by parameter
+
+
+class _Fade:
+    """One layer whose feedback follows its weight, under one optimiser."""
+
+    def __init__(self, layer: RuleLayer, feedback: Fading, group: dict[str, Any], law: Law):
+        self.name, self.form = _name(layer), getattr(layer.rule, "form", "closed")
+        self.feedback, self.group, self.law = feedback, group, law
+        self.W, self.mark = layer.parameter, layer.mark
+        self.first = self.moving = False
+        self.steps = 0
+        self.version: int | None = None
+        self.copy: Tensor | None = None
+
+
+class _Plan(NamedTuple):
+    generation: int
+    count: int
+    fades: list[_Fade]
+
+
+def watch(layer: RuleLayer) -> None:
+    """From now on every optimiser that holds ``layer``'s weight is checked, and its feedback fades with the weight."""
+    layer.mark = Mark()
+    if layer.feedback is None:
+        return
+    if not _generation[0]:
+        register_optimizer_step_pre_hook(_before)
+        register_optimizer_step_post_hook(_after)
+    _watched.add(layer)
+    _generation[0] += 1
+    if isinstance(layer.feedback, Fading):
+        W = layer.parameter
+        if W not in _marks and W.requires_grad:
+            W.register_post_accumulate_grad_hook(_accumulated)
+        layer.mark = _marks[W] = _marks.get(W, layer.mark)
+
+
+def _accumulated(W: Tensor) -> None:
+    _marks[W].accumulated(W)
+
+
+def check_optimizer(*optimizers: torch.optim.Optimizer) -> None:
+    """ConfigError if one of ``optimizers`` would train a layer in a way that its rule does not allow.
+
+    Every optimiser is checked before its first step; call this to find out earlier. Give all of them together where
+    weights and their feedback are in different ones.
+    """
+    for optimizer in optimizers:
+        _plans[optimizer] = _plan(optimizer, optimizers)
+
+
+def _held(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
+    return {id(p): group for group in optimizer.param_groups for p in group["params"]}
+
+
+def missing(layer: RuleLayer, optimizers: tuple[torch.optim.Optimizer, ...]) -> list[str]:
+    """Names of what should learn in the layer's feedback and is in none of ``optimizers``."""
+    held = {key for optimizer in optimizers for key in _held(optimizer)}
+    named = [] if layer.feedback is None else layer.feedback.named_parameters()
+    return [f"feedback.{name}" for name, p in named if p.requires_grad and id(p) not in held]
+
+
+def _plan(optimizer: torch.optim.Optimizer, all_of_them: tuple[torch.optim.Optimizer, ...] = ()) -> _Plan:
+    group_of = _held(optimizer)
+    others = (optimizer, *all_of_them, *_plans)
+    fades = []
+    for layer in _watched:
+        feedback = layer.feedback
+        group = group_of.get(id(layer.parameter))
+        if feedback is None or group is None or not layer.parameter.requires_grad:
+            continue
+        lost = missing(layer, others)
+        if lost:
+            raise ConfigError(
+                f"{_name(layer)}: {', '.join(lost)} learns, and is not in the optimiser that moves the layer's weight: "
+                f"make the optimiser after convert(), set_rule() or reset_feedback(), or add it, "
+                f'optimizer.add_param_group({{"params": layer.feedback_parameters()}}). If another optimiser has it, '
+                f"say so once with pe.check_optimizer(first, second); if it is to stay fixed, requires_grad_(False)"
+            )
+        if isinstance(feedback, Fading):
+            fades.append(_Fade(layer, feedback, group, _law(layer, feedback, optimizer, group)))
+    return _Plan(_generation[0], len(group_of), fades)
+
+
+def _law(layer: RuleLayer, feedback: Fading, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> Law:
+    if not feedback.strict:
+        law = decay_law(type(optimizer))
+        with torch.no_grad():
+            a, v = feedback.a.clone(), feedback.v.clone()
+            law(group, feedback, True)  # its error, if it has one, before anything has moved
+            feedback.a.copy_(a)
+            feedback.v.copy_(v)
+        return law
+    form = getattr(layer.rule, "form", "closed")
+    way_out = "use form='coupled', in which R follows whatever update W gets, or form='explicit'"
+    if type(optimizer) is not torch.optim.SGD:
+        raise ConfigError(
+            f"PFA's {form} form holds under torch's own SGD only, but {_name(layer)} is trained by "
+            f"{type(optimizer).__name__}: {way_out}"
+        )
+    if layer.parameter._backward_hooks:
+        raise ConfigError(
+            f"{_name(layer)}: its weight has a gradient hook, and PFA's {form} form needs the gradient as backward "
+            f"leaves it: {way_out}"
+        )
+    return decay_law(torch.optim.SGD)
+
+
+def _name(layer: RuleLayer) -> str:
+    return f"the {type(layer).__name__} layer of shape {tuple(layer.weight.shape)}"
+
+
+def _before(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+    plan = _plans.get(optimizer)
+    count = sum(len(group["params"]) for group in optimizer.param_groups)
+    if plan is None or plan.count != count or plan.generation != _generation[0]:
+        plan = _plans[optimizer] = _plan(optimizer)
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)  # it makes the gradients during the step
+    for fade in plan.fades:
+        fade.moving = closure is not None or fade.W.grad is not None
+        if not fade.moving:
+            continue
+        fade.first = optimizer.state.get(fade.W, {}).get("momentum_buffer") is None
+        if closure is None:
+            _check_by_rule(fade)
+            if fade.feedback.strict:
+                _check_untouched(fade)
+
+
+def _check_by_rule(fade: _Fade) -> None:
+    mark = fade.mark
+    if not (mark.fed if mark.by_rule is None else mark.by_rule):
+        raise ConfigError(
+            f"{fade.name} is about to be moved by a gradient that did not come through its rule (a backward pass within "
+            f"pe.backprop, or its weight used outside its own forward), and its feedback, which is worked out from the "
+            f"weight, would move along: use form='explicit', or see with pe.audit(net, example) how the weight is used"
+        )
+
+
+def _check_untouched(fade: _Fade) -> None:
+    W = fade.W
+    moved = fade.version is not None and W._version != fade.version
+    if fade.copy is not None:
+        moved = moved or not torch.equal(fade.copy, W.detach())
+        fade.copy = None
+    if moved:
+        raise ConfigError(
+            f"the weight of {fade.name} was changed between two steps of its optimiser (a projection, a sharpness-aware "
+            f"step, a copy), and PFA's {fade.form} form holds only if nothing else moves it: change it within "
+            f"pe.anchored(net), which keeps the feedback as it is, or use form='coupled' or form='explicit'"
+        )
+    touched = fade.mark.seen is not None and fade.mark.seen != (id(W.grad), cast(Tensor, W.grad)._version)
+    if touched and not _several_processes():  # there torch itself writes the mean over processes into it
+        raise ConfigError(
+            f"the gradient of {fade.name} was changed between backward and step (clipping, a gradient scaler), and "
+            f"PFA's {fade.form} form is the explicit one only if it is not: use form='coupled', in which R follows the "
+            f"update that W gets, or form='explicit'"
+        )
+
+
+def _several_processes() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+@torch.no_grad()
+def _after(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+    plan = _plans.get(optimizer)
+    for fade in plan.fades if plan else ():
+        if not fade.moving or fade.W.grad is None:
+            continue
+        fade.law(fade.group, fade.feedback, fade.first)
+        fade.mark.used = True
+        if fade.feedback.strict:
+            fade.steps += 1
+            fade.version = fade.W._version
+            if fade.steps <= 2 or fade.steps % _LOOK == 0:
+                fade.copy = fade.W.detach().clone()
