@@ -23,7 +23,17 @@ from .errors import (
     ParallelError,
     PfaEduError,
 )
-from .measure import Tracker, angle, gradient_angle, norm_ratio, path_alignment
+from .measure import (
+    RoundingWarning,
+    Tracker,
+    activation_scale,
+    angle,
+    gradient_angle,
+    norm_ratio,
+    path_alignment,
+    reference_error,
+    sign_agreement,
+)
 from .nn.conversion import ConversionWarning, convert
 from .nn.direct import connect_dfa
 from .nn.guard import check_optimizer
@@ -89,9 +99,11 @@ __all__ = [
     "Path",
     "PfaEduError",
     "Recipe",
+    "RoundingWarning",
     "Rule",
     "Tracker",
     "Trainer",
+    "activation_scale",
     "alignment_limit",
     "angle",
     "backprop",
@@ -108,12 +120,14 @@ __all__ = [
     "norm_ratio",
     "path_alignment",
     "preset",
+    "reference_error",
     "resnet20",
     "resnet32",
     "resnet44",
     "resnet56",
     "rule",
     "run_grid",
+    "sign_agreement",
     "steps_to_fade",
     "sweep",
     "sweep_results",

@@ -120,7 +120,7 @@ def test_tracker_does_not_change_a_run(rule):
     (plain, none), (tracked, rows) = run(False), run(True)
     assert all(torch.equal(plain[k], tracked[k]) for k in plain)
     assert not none
-    assert len(rows) == 4 * 3 * 3  # epochs, layers, metrics
+    assert len(rows) == 4 * (3 * 6 + 2)  # epochs, layers, metrics; two of the network
 
 
 @pytest.mark.parametrize(
