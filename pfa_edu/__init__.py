@@ -34,11 +34,14 @@ from .measure import (
     reference_error,
     sign_agreement,
 )
-from .nn.conversion import ConversionWarning, convert
+from .nn.attention import MultiheadAttention
+from .nn.conversion import ConversionWarning, convert, strip
+from .nn.decay import decay_law
 from .nn.direct import connect_dfa
-from .nn.guard import check_optimizer
+from .nn.layer import anchored, backprop, layers
 from .nn.models import mlp, resnet20, resnet32, resnet44, resnet56
-from .nn.modules import Conv2d, Linear, backprop, layers
+from .nn.modules import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Linear
+from .nn.steps import check_optimizer
 from .rules import (
     BP,
     DFA,
@@ -80,7 +83,12 @@ __all__ = [
     "Callback",
     "CheckpointError",
     "ConfigError",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "ConversionWarning",
     "DataError",
     "DivergenceError",
@@ -92,6 +100,7 @@ __all__ = [
     "Linear",
     "Look",
     "MemoryLimitError",
+    "MultiheadAttention",
     "Optimizer",
     "OutputError",
     "PFAo",
@@ -105,12 +114,14 @@ __all__ = [
     "Trainer",
     "activation_scale",
     "alignment_limit",
+    "anchored",
     "angle",
     "backprop",
     "check_optimizer",
     "connect_dfa",
     "convert",
     "data",
+    "decay_law",
     "experiment",
     "gradient_angle",
     "known_rules",
@@ -129,6 +140,7 @@ __all__ = [
     "run_grid",
     "sign_agreement",
     "steps_to_fade",
+    "strip",
     "sweep",
     "sweep_results",
     "train_step",

@@ -70,8 +70,18 @@ class Outside(nn.Module):
         return self.mid(self.encode(x)) @ self.encode.weight
 
 
+class HandMade(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mixing, self.out = nn.Parameter(torch.ones(4, 4)), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(x @ self.mixing)
+
+
 UNREACHED = [
-    (lambda: nn.TransformerEncoderLayer(8, 2, 16), {}, "self_attn", {"linear1", "linear2"}),
+    (lambda: nn.Sequential(nn.GRU(3, 3), nn.Linear(3, 2)), {}, "0 .a recurrent layer", {"1"}),
+    (HandMade, {}, "mixing .a matrix of HandMade's own", {"out"}),
     (Tied, {}, "head .its weight is tied", {"body"}),
     (
         lambda: nn.Sequential(weight_norm(nn.Linear(4, 4)), nn.Linear(4, 2)),
@@ -79,7 +89,6 @@ UNREACHED = [
         "parametrised",
         {"1"},
     ),
-    (lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.Flatten(), nn.Linear(4, 2)), {}, "a Conv1d", {"2"}),
     (Outside, {"example": torch.ones(2, 4)}, "encode .its weight is used outside", {"mid"}),
 ]
 

@@ -74,7 +74,8 @@ def check_feedback_gradient(layer, grad_W):
         expected = expected if f.R_mask is None else expected * f.R_mask
         torch.testing.assert_close(f.R.grad, expected)
     elif hasattr(f, "a"):
-        assert f.a.grad == 0
+        assert f.a == 1
+        assert not f.a.requires_grad
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -323,7 +324,7 @@ ERRORS = [
     (lambda: pe.Linear(3, 4, rule=pe.DFA(2))(torch.randn(2, 3, requires_grad=True)), "outside a forward pass"),
     (lambda: pe.Linear(3, 4, rule=pe.DFA(2)).feedback_weight(), "no feedback weight"),
     (lambda: pe.path_alignment(nn.Linear(2, 2)), "no layer with a rule"),
-    (lambda: pe.convert(nn.ReLU(), pe.FA()), "no Linear or Conv2d"),
+    (lambda: pe.convert(nn.ReLU(), pe.FA()), "no layer to convert"),
     (lambda: pe.convert(pe.mlp((4, 3)), pe.FA(), skip="fc9"), "no layer is called 'fc9'"),
 ]  # fmt: skip
 
@@ -358,16 +359,6 @@ def closed_net(form):
 def test_closed_form_refuses_adam(form):
     net = closed_net(form)
     before = net[0].weight.clone()
-    with pytest.raises(pe.ConfigError, match=rf"{form} form holds under SGD only.*Adam"):
+    with pytest.raises(pe.ConfigError, match=rf"{form} form holds under torch's own SGD only.*Adam"):
         torch.optim.Adam(net.parameters()).step()
     assert torch.equal(before, net[0].weight)
-
-
-@pytest.mark.parametrize("groups", ["apart", "missing"])
-def test_closed_form_refuses_a_apart_from_its_weight(groups):
-    net = closed_net("closed")
-    big = [p for p in net.parameters() if p.dim() > 1]
-    scalars = [p for p in net.parameters() if p.dim() <= 1]
-    params = [{"params": big}] + ([{"params": scalars, "weight_decay": 0.0}] if groups == "apart" else [])
-    with pytest.raises(pe.ConfigError, match="in one parameter group"):
-        torch.optim.SGD(params, lr=0.1).step()

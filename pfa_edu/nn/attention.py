@@ -88,7 +88,9 @@ class MultiheadAttention(nn.MultiheadAttention):
 
     def adopt(self, rule: Rule) -> None:
         """Gives the projections their rule."""
-        self.out_proj.__class__ = Linear
+        if not isinstance(self.out_proj, Linear):
+            self.out_proj.__dict__["was"] = type(self.out_proj)
+            self.out_proj.__class__ = Linear
         cast(Linear, self.out_proj).set_rule(rule)
         for place, name in enumerate("qkv"):
             setattr(self, name, Projection(self, place, rule))
@@ -103,7 +105,7 @@ class MultiheadAttention(nn.MultiheadAttention):
                 query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
             )
         if is_causal and attn_mask is None:
-            raise ConfigError("is_causal=True says that attn_mask is the causal mask, and there is none: give it as well")
+            raise ConfigError("is_causal=True says that attn_mask is the causal mask, and there is none: give it too")
         alone = query.dim() == 2
         if alone:
             query, key, value = (t[None] for t in (query, key, value))

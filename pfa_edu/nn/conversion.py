@@ -1,4 +1,4 @@
-"""One call that turns any torch model into one that learns by a rule."""
+"""One call that turns any torch model into one that learns by a rule, and one that turns it back."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import copy
 import fnmatch
 import warnings
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.graph import Node
-from torch.nn.utils import parametrize
-from torch.utils.hooks import RemovableHandle
+from torch import nn
 
 from ..errors import ConfigError
 from ..rules import Rule
 from ..rules import rule as rule_by_name
-from ..rules.feedback import Layer
+from .attention import MultiheadAttention, Projection
+from .calling import call
 from .direct import connect_dfa
-from .modules import Conv2d, Linear, RuleLayer
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
-          "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called")  # fmt: skip
-_OTHER_WEIGHTS = (nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
+from .foreign import KINDS, Conv1D, Generic, generic, is_conv1d
+from .layer import RuleLayer
+from .lazy import is_lazy, wait
+from .routing import route, used_functionally
+from .survey import rebind, survey
+from .usage import used_outside
 
 
 class ConversionWarning(UserWarning):
@@ -36,22 +35,27 @@ def convert(
     *,
     skip: Iterable[str] = (),
     init: str = "keep",
-    example: Tensor | None = None,
+    example: Any = None,
     inplace: bool = False,
     verbose: bool = True,
 ) -> nn.Module:
-    """Returns ``model`` with every Linear and Conv2d learning by ``rule``; the model given is left as it was.
+    """Returns ``model`` with every layer that can learning by ``rule``; the model given is left as it was.
+
+    Those are Linear, the convolutions of one to three dimensions and their transposes, MultiheadAttention (its four
+    projections), transformers' Conv1D, and subclasses that are linear in their weight. A layer keeps its identity,
+    parameters, hooks and attributes: only its class changes, so wherever the model holds it, it learns by the rule.
 
     ``rule``: ``pe.PFA(ratio=10)``, or a name, ``"pfa"``. PFA, PFA-o and KP align by weight decay: see :class:`PFA`.
     ``skip``: names, or patterns such as ``"layer4.*"``, of layers that stay as they are.
     ``init``: 'keep' the model's weights (and draw only the feedback), or 'xavier' for the paper's initial values.
-    ``example``: a batch of inputs; with it the model is run once to find weights that are also used outside their own
-    layer's forward, where no layer can change their backward pass.
-    ``inplace``: convert the model itself; weights stay the same Parameter objects, so an optimiser stays valid.
+    ``example``: a batch of inputs (a tensor, a tuple of arguments, a dict of keyword arguments); with it the model is
+    run to find weights that are also used outside their own layer's forward, and what of that can be mended is.
+    ``inplace``: convert the model itself. Make the optimiser afterwards: it has to hold the feedback.
     ``verbose``: print what was converted.
 
-    Weights that cannot be reached are named in a :class:`ConversionWarning`. Raises ConfigError if nothing can be
-    converted, or a name in ``skip`` matches no layer.
+    Every other matrix, embeddings apart, is named in a :class:`ConversionWarning`: it keeps learning by backprop.
+    :func:`pe.audit` proves what is said here. Raises ConfigError if nothing can be converted, or a name in ``skip``
+    matches no layer.
 
     >>> from pfa_edu import PFA
     >>> net = convert(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)), PFA(ratio=10))
@@ -62,37 +66,42 @@ def convert(
         raise ConfigError(f"init {init!r}: 'keep' the model's weights, or draw the paper's with 'xavier'")
     if not inplace:
         model = copy.deepcopy(model)
-    targets, unreached = _survey(model)
+    if example is not None and any(is_lazy(m) for m in model.modules()):
+        with torch.no_grad():
+            call(model, example)  # lazy layers become real
+    targets, unreached = survey(model)
     skip = [skip] if isinstance(skip, str) else list(skip)
     for pattern in skip:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in targets | unreached):
             raise ConfigError(f"skip: no layer is called {pattern!r}; there are {', '.join(targets) or 'none'}")
     unreached = {n: why for n, why in unreached.items() if not _matches(n, skip)}
     chosen = {name: m for name, m in targets.items() if not _matches(name, skip)}
-    if example is not None and chosen:
-        for name in _used_outside(model, chosen, example):
-            unreached[name] = "its weight is used outside its forward"
-            del chosen[name]
     if not chosen:
         why = f"; not reached: {', '.join(unreached)}" if unreached else ""
-        raise ConfigError(f"{type(model).__name__} has no Linear or Conv2d layer to convert{why}")
-    rule = rule.for_network(_outputs(list(chosen.values())))
-
+        raise ConfigError(f"{type(model).__name__} has no layer to convert{why}")
+    rule = rule.for_network(_outputs(list(targets.values())))  # skipped or not, the last one is the network's head
     if init == "xavier":  # all forward weights first: at one seed every rule then starts from the same W
-        for module in chosen.values():
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    made: dict[int, RuleLayer] = {}
-    for name, module in list(model.named_modules(remove_duplicate=False)):
-        if any(module is m for m in chosen.values()):
-            new = made.get(id(module)) or made.setdefault(id(module), _rebuild(module, rule))
-            model = _replace(model, name, new)
-    if any(layer.feedback is not None and layer.feedback.direct for layer in made.values()):
-        connect_dfa(model)
+        _xavier(chosen)
+    made: dict[int, nn.Module] = {}
+    for name, module in chosen.items():
+        if is_lazy(module):
+            wait(module, lambda real, rule=rule: _adopt(real, rule, model))  # type: ignore[misc]
+        elif _adopt(module, rule, None):
+            made[id(module)] = module
+        else:
+            unreached[name] = f"a {type(module).__name__} with a forward of its own, which DFA cannot reach"
+    rebind(model, made)
+    reached = {n: m for n, m in model.named_modules() if isinstance(m, RuleLayer)}
+    route(model, used_functionally(model, list(reached)), reached)
+    connect_dfa(model)
+    if example is not None:
+        for name, why in _mend(model, reached, example).items():
+            unreached[name] = why
+            del reached[name]
+    count = [n for n in chosen if n not in unreached]
     if verbose:
-        s = "s" if len(chosen) > 1 else ""
-        print(f"pfa_edu: {len(chosen)} layer{s} now learn{'' if s else 's'} by {rule}: {_listed(chosen)}")
+        s = "s" if len(count) > 1 else ""
+        print(f"pfa_edu: {len(count)} layer{s} now learn{'' if s else 's'} by {rule}: {_listed(count)}")
     if unreached:
         named = "; ".join(f"{name} ({why})" for name, why in unreached.items())
         warnings.warn(f"not converted, still learning by backprop: {named}", ConversionWarning, stacklevel=2)
@@ -108,115 +117,93 @@ def _listed(names: Iterable[str], most: int = 6) -> str:
     return ", ".join(names) if len(names) <= most else ", ".join([*names[: most - 1], "...", names[-1]])
 
 
-def _survey(model: nn.Module) -> tuple[dict[str, Layer], dict[str, str]]:
-    """The layers that can be converted, and those that cannot with the reason."""
-    owners: dict[int, set[int]] = {}
-    for module in model.modules():
-        for p in module.parameters(recurse=False):
-            owners.setdefault(id(p), set()).add(id(module))
-    targets: dict[str, Layer] = {}
-    unreached: dict[str, str] = {}
-    inside: set[int] = set()
-    for name, module in model.named_modules():
-        if isinstance(module, nn.MultiheadAttention):
-            unreached[name or "the model itself"] = "MultiheadAttention multiplies its projections itself"
-            inside.update(id(m) for m in module.modules())
-        elif id(module) in inside:
-            continue
-        elif isinstance(module, (nn.Linear, nn.Conv2d)):
-            why = _obstacle(module, owners)
-            if why:
-                unreached[name or "the model itself"] = why
-            else:
-                targets[name] = module
-        elif isinstance(module, _OTHER_WEIGHTS):
-            unreached[name or "the model itself"] = f"a {type(module).__name__}, which has no rule"
-    return targets, unreached
-
-
-def _obstacle(module: Layer, owners: dict[int, set[int]]) -> str | None:
-    if parametrize.is_parametrized(module) or "weight" not in module._parameters:
-        return "its weight is computed from others (parametrised)"
-    if isinstance(module.weight, nn.parameter.UninitializedParameter):
-        return "a lazy layer: run one batch through the model first"
-    if len(owners[id(module.weight)]) > 1:
-        return "its weight is tied to another module's"
-    if type(module) not in (nn.Linear, nn.Conv2d, Linear, Conv2d):
-        return f"a {type(module).__name__} with a forward of its own"
-    return None
-
-
-def _used_outside(model: nn.Module, chosen: dict[str, Layer], example: Tensor) -> list[str]:
-    """Names of layers whose weight enters the graph of ``model(example)`` through another operation than their own.
-
-    Each layer's own call is given a stand-in for its weight: whatever still reaches the weight is another use of it.
-    """
-    handles: list[RemovableHandle] = []
-    real: dict[int, Tensor] = {}
-
-    def swap(module: Layer, args: tuple) -> None:
-        real[id(module)] = module.weight
-        module.weight = nn.Parameter(module.weight.detach())
-
-    def back(module: Layer, args: tuple, output: Tensor) -> None:
-        module.weight = real.pop(id(module))
-
-    state = {k: v.clone() for k, v in model.state_dict().items()}
-    for module in chosen.values():
-        handles += [module.register_forward_pre_hook(swap), module.register_forward_hook(back, always_call=True)]
-    try:
-        with torch.random.fork_rng(), torch.enable_grad():
-            output = model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
-        model.load_state_dict(state)  # batch-norm statistics and the like are left as they were
-    weights = {id(m.weight): name for name, m in chosen.items()}
-    seen: set[Node] = set()
-    found: set[str | None] = set()
-    stack: list[Node | None] = [t.grad_fn for t in _tensors(output)]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        found.add(weights.get(id(getattr(node, "variable", None))))
-        stack += [n for n, _ in node.next_functions]
-    return [name for name in chosen if name in found]
-
-
-def _tensors(output: object) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        return [output]
-    values = output.values() if isinstance(output, dict) else output if isinstance(output, (list, tuple)) else ()
-    return [t for v in values for t in _tensors(v)]
-
-
-def _outputs(modules: list[Layer]) -> int:
+def _outputs(modules: list[nn.Module]) -> int:
     """The network's number of outputs: that of the last registered layer, the head of a classifier."""
-    return modules[-1].weight.shape[0]
+    last: Any = modules[-1]
+    for name in ("out_features", "out_channels", "nf", "embed_dim"):
+        if hasattr(last, name):
+            return getattr(last, name)
+    raise ConfigError(f"how many outputs a {type(last).__name__} has is not known")
 
 
-def _rebuild(module: Layer, rule: Rule) -> RuleLayer:
-    """The same layer, same Parameter objects, with a rule."""
-    bias = module.bias is not None
-    new: Linear | Conv2d
-    if isinstance(module, nn.Linear):
-        new = Linear(module.in_features, module.out_features, bias, device="meta")
-    else:
-        same = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-        new = Conv2d(**{name: getattr(module, name) for name in same}, bias=bias, device="meta")
-    new.weight, new.bias = cast(nn.Parameter, module.weight), cast("nn.Parameter | None", module.bias)
-    new.training = module.training
-    for hooks in _HOOKS:
-        setattr(new, hooks, getattr(module, hooks))
-    new.set_rule(rule)
-    return new
+def _xavier(chosen: dict[str, nn.Module]) -> None:
+    for module in chosen.values():
+        if isinstance(module, nn.MultiheadAttention):
+            module._reset_parameters()  # torch's own values for attention are Xavier's
+        elif not is_lazy(module):
+            real: Any = module
+            nn.init.xavier_uniform_(real.weight)
+            if real.bias is not None:
+                nn.init.zeros_(real.bias)
 
 
-def _replace(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
-    if not name:
-        return new
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, new)
+def _adopt(module: nn.Module, rule: Rule, root: nn.Module | None) -> bool:
+    """Gives ``module`` the class with a rule; False where the rule cannot be had there."""
+    plain = type(module)
+    if isinstance(module, (nn.MultiheadAttention, MultiheadAttention)):
+        module.__class__ = MultiheadAttention
+        cast(MultiheadAttention, module).adopt(rule)
+        return True
+    if not isinstance(module, RuleLayer):
+        kind = KINDS.get(plain) or (Conv1D if is_conv1d(module) else generic(plain))
+        module.__class__ = kind
+        if kind is Conv1D:
+            module.__dict__["was"] = plain
+    layer = cast(RuleLayer, module)
+    layer.set_rule(rule)
+    if isinstance(layer, Generic) and layer.feedback is not None and layer.feedback.direct:
+        strip_layer(layer)
+        return False
+    if root is not None:
+        connect_dfa(root)
+    return True
+
+
+def _mend(model: nn.Module, reached: dict[str, RuleLayer], example: Any) -> dict[str, str]:
+    """Routes weights that are used outside their layer; what is used so even then goes back to backprop, named."""
+    outside = [n for n in used_outside(model, reached, example) if not isinstance(reached[n], Projection)]
+    if outside:
+        route(model, outside, reached)
+        outside = used_outside(model, reached, example)
+    for name in outside:
+        strip_layer(reached[name])
+    return dict.fromkeys(outside, "its weight is used outside its forward")
+
+
+def strip(model: nn.Module, *, inplace: bool = False) -> nn.Module:
+    """The same network of plain torch layers: :func:`convert` undone, with the weights as they are now.
+
+    For saving, exporting or fine-tuning by backprop. The feedback is dropped; ``model`` itself is left as it was unless
+    ``inplace``.
+
+    >>> from pfa_edu import FA, convert, mlp
+    >>> net = convert(mlp((4, 3, 2)), FA(), verbose=False)
+    >>> type(strip(net).fc1), list(strip(net).state_dict())
+    (<class 'torch.nn.modules.linear.Linear'>, ['fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias'])
+    """
+    if not inplace:
+        model = copy.deepcopy(model)
+    for module in list(model.modules()):
+        if isinstance(module, MultiheadAttention):
+            for name in "qkv":
+                del module._modules[name]
+            module.__class__ = nn.MultiheadAttention
+    for layer in [m for m in model.modules() if isinstance(m, RuleLayer)]:
+        strip_layer(layer)
+    for module in model.modules():  # what routes and DFA's bus have hung on modules
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key, hook in list(hooks.items()):
+                if type(getattr(hook, "__self__", None)).__name__ in ("Route", "ErrorBus"):
+                    del hooks[key]
     return model
+
+
+def strip_layer(layer: RuleLayer) -> None:
+    """Gives one layer its plain class back, in place."""
+    plain = layer.__dict__.pop("was", None) or type(layer).plain
+    if isinstance(layer, Projection):
+        raise ConfigError("a projection is a part of its attention: strip that")
+    layer._modules.pop("feedback", None)
+    for name in ("feedback", "rule", "mark", "h", "delta", "_use_backprop", "_bus"):
+        layer.__dict__.pop(name, None)
+    layer.__class__ = plain

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .modules import layers
+from .layer import RuleLayer
 
 
 class ErrorBus:
     """Where a network's DFA layers leave their taps, for the network's output to pick up.
 
     It is shared by the layers and by two hooks on the network, and is empty outside the network's forward pass.
+    ``output``: the key or index of the tensor that is meant, where the network returns several.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, output: str | int | None = None) -> None:
+        self.output = output
         self.open = False
         self.taps: list[Tensor] = []
 
@@ -23,25 +29,54 @@ class ErrorBus:
         self.open = True
         self.taps.clear()  # a forward pass that failed midway must not leak into this one
 
-    def finish(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+    def finish(self, module: nn.Module, args: tuple, output: Any) -> Any:
         """Forward hook of the network: adds every tap (zeros) to the output, so that each receives e."""
         self.open = False
         taps, self.taps = self.taps, []
-        if taps and not isinstance(output, Tensor):
-            raise ConfigError(
-                f"DFA needs a network whose output is one tensor; this one's is a {type(output).__name__}"
-            )
+        if not taps:
+            return output
+        chosen = self.chosen(output)
         for tap in taps:
-            if tap.dim() > output.dim() >= 1:  # positions that the output does not have: e is the same at each of them
-                tap = tap.sum(dim=tuple(range(output.dim() - 1, tap.dim() - 1)))
-            if tap.shape != output.shape:
+            if tap.dim() > chosen.dim() >= 1:  # positions that the output does not have: e is the same at each of them
+                tap = tap.sum(dim=tuple(range(chosen.dim() - 1, tap.dim() - 1)))
+            if tap.shape != chosen.shape:
                 raise ConfigError(
                     f"DFA: a layer's taps have shape {tuple(tap.shape)} and the network's output "
-                    f"{tuple(output.shape)}: the number of outputs it was given ({tap.shape[-1]}) or its batch size "
-                    f"does not match the network's"
+                    f"{tuple(chosen.shape)}: the number of outputs it was given ({tap.shape[-1]}) or its batch size "
+                    f"does not match the network's. An output for every pixel, or one that folds other dimensions into "
+                    f"the batch, cannot be had with DFA"
                 )
-            output = output + tap
-        return output
+            chosen = chosen + tap
+        return self._with(output, chosen)
+
+    def chosen(self, output: Any) -> Tensor:
+        """The tensor of ``output`` whose error is sent back."""
+        if self.output is None and isinstance(output, Tensor):
+            return output
+        there = list(output) if isinstance(output, Mapping) else range(len(output) if _is_sequence(output) else 0)
+        if self.output is not None and self.output in there:
+            found = output[self.output]
+            if isinstance(found, Tensor):
+                return found
+        raise ConfigError(
+            f"DFA needs one tensor whose error is sent back, and the network returns a {type(output).__name__}"
+            f"{f' with {list(there)}' if len(there) else ''}: say which, DFA(output=...)"
+            f"{f'; {self.output!r} is not a tensor in it' if self.output is not None else ''}"
+        )
+
+    def _with(self, output: Any, chosen: Tensor) -> Any:
+        if self.output is None:
+            return chosen
+        if isinstance(output, Mapping):
+            changed: Any = copy.copy(output)  # of its own class: a loss may ask for output.logits
+            changed[self.output] = chosen
+            return changed
+        parts = [chosen if i == self.output else part for i, part in enumerate(output)]
+        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
+
+
+def _is_sequence(output: Any) -> bool:
+    return isinstance(output, (tuple, list))
 
 
 def connect_dfa(net: nn.Module) -> nn.Module:
@@ -49,16 +84,16 @@ def connect_dfa(net: nn.Module) -> nn.Module:
 
     ``convert`` calls this for you; call it yourself for a network built layer by layer. A second call changes nothing.
     """
-    bus = ErrorBus()
-    for hook in list(net._forward_hooks.values()):
-        owner = getattr(hook, "__self__", None)
-        if isinstance(owner, ErrorBus):
-            bus = owner
-            break
-    else:
+    own = [m for m in net.modules() if isinstance(m, RuleLayer) and m.feedback is not None and m.feedback.direct]
+    if not own:
+        return net
+    hooked = (getattr(hook, "__self__", None) for hook in net._forward_hooks.values())
+    bus = next((owner for owner in hooked if isinstance(owner, ErrorBus)), None)
+    if bus is None:
+        bus = ErrorBus()
         net.register_forward_pre_hook(bus.start)
         net.register_forward_hook(bus.finish)
-    for layer in layers(net).values():
-        if layer.feedback is not None and layer.feedback.direct:
-            layer._bus = bus
+    bus.output = getattr(own[-1].rule, "output", None)
+    for layer in own:
+        layer._bus = bus
     return net

@@ -122,6 +122,5 @@ def linear_in_weight(module: nn.Module) -> bool:
 
 
 KINDS: dict[type[nn.Module], type[RuleLayer]] = {
-    kind.plain: kind
-    for kind in (Linear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
+    kind.plain: kind for kind in (Linear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
 }

@@ -47,7 +47,6 @@ def _value(h: Tensor, W: Tensor, b: Tensor | None, *rest: Any) -> Tensor:
 def _keep(ctx: Any, inputs: Inputs, output: Tensor) -> None:
     h, W, _, F, L, M, E, a, mask, conv = inputs
     ctx.save_for_backward(h, F, L, M, E, a, mask)  # W itself is not needed on the way back: that is the point
-    ctx.save_for_forward(h, W)
     ctx.conv = conv
 
 
@@ -90,6 +89,18 @@ class _Affine(torch.autograd.Function):
         own, fed = (grad_W if need_W else None), (grad_W if need_F else None)
         return (*once_only(grad_h, own, grad_b, fed, grad_L, grad_M), None, None, None, None)
 
+
+class _AffineTransformed(_Affine):
+    """The same in the form that torch.func's transforms need; calling it costs ten times as much."""
+
+    generate_vmap_rule = True  # each operation is batched by torch
+    forward = staticmethod(_value)  # type: ignore[assignment]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        _keep(ctx, inputs, output)
+        ctx.save_for_forward(inputs[0], inputs[1])
+
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         """Forward mode is exact and asks nothing of F: no rule changes what a layer computes."""
@@ -98,14 +109,6 @@ class _Affine(torch.autograd.Function):
         still = torch.zeros_like(W) if dW is None else dW
         moved = _value(h, still, db, ctx.conv)
         return moved if dh is None else moved + _value(dh, W, None, ctx.conv)
-
-
-class _AffineTransformed(_Affine):
-    """The same in the form that torch.func's transforms need; calling it costs ten times as much."""
-
-    generate_vmap_rule = True  # each operation is batched by torch
-    forward = staticmethod(_value)  # type: ignore[assignment]
-    setup_context = staticmethod(_keep)  # type: ignore[assignment]
 
 
 class _OnceOnly(torch.autograd.Function):
@@ -177,7 +180,7 @@ def _linear_feedback(delta: Tensor, path: Path, fan_in: int) -> tuple[Tensor | N
 
 
 def linear(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path) -> Tensor:
-    """``torch.nn.functional.linear`` whose backward pass uses ``path`` in place of ``weight``.
+    r"""``torch.nn.functional.linear`` whose backward pass uses ``path`` in place of ``weight``.
 
     Shapes: ``h`` (\*, in), ``weight`` (out, in), ``bias`` (out,); returns (\*, out).
 
@@ -199,7 +202,7 @@ def convolution(
     h: Tensor, weight: Tensor, bias: Tensor | None, path: Path, conv: Conv,
     original: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
-    """A convolution in one, two or three dimensions, transposed or not, whose backward pass uses ``path``.
+    r"""A convolution in one, two or three dimensions, transposed or not, whose backward pass uses ``path``.
 
     Shapes: ``h`` (batch, in, \*size) or (in, \*size), ``weight`` as torch keeps it for that convolution, ``bias``
     (out,). ``path`` has the shape (out, in/groups, \*kernel); ``original`` turns it into that of ``weight``, where

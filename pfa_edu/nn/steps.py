@@ -180,9 +180,10 @@ def _check_by_rule(fade: _Fade) -> None:
     mark = fade.mark
     if not (mark.fed if mark.by_rule is None else mark.by_rule):
         raise ConfigError(
-            f"{fade.name} is about to be moved by a gradient that did not come through its rule (a backward pass within "
-            f"pe.backprop, or its weight used outside its own forward), and its feedback, which is worked out from the "
-            f"weight, would move along: use form='explicit', or see with pe.audit(net, example) how the weight is used"
+            f"{fade.name} is about to be moved by a gradient that did not come through its rule (a backward pass "
+            f"within pe.backprop, or its weight used outside its own forward), and its feedback, which is worked out "
+            f"from the weight, would move along: use form='explicit', or see with pe.audit(net, example) how the "
+            f"weight is used"
         )
 
 
@@ -194,9 +195,9 @@ def _check_untouched(fade: _Fade) -> None:
         fade.copy = None
     if moved:
         raise ConfigError(
-            f"the weight of {fade.name} was changed between two steps of its optimiser (a projection, a sharpness-aware "
-            f"step, a copy), and PFA's {fade.form} form holds only if nothing else moves it: change it within "
-            f"pe.anchored(net), which keeps the feedback as it is, or use form='coupled' or form='explicit'"
+            f"the weight of {fade.name} was changed between two steps of its optimiser (a projection, a "
+            f"sharpness-aware step, a copy), and PFA's {fade.form} form holds only if nothing else moves it: change it "
+            f"within pe.anchored(net), which keeps the feedback as it is, or use form='coupled' or form='explicit'"
         )
     touched = fade.mark.seen is not None and fade.mark.seen != (id(W.grad), cast(Tensor, W.grad)._version)
     if touched and not _several_processes():  # there torch itself writes the mean over processes into it

@@ -6,7 +6,6 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-
 from torch import nn
 from torch.nn.utils import parametrize
 

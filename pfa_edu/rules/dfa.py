@@ -18,12 +18,14 @@ class DFA(Rule):
     """Direct feedback alignment (Nøkland 2016): the output error reaches every layer through its own fixed D.
 
     ``outputs``: the size of the network's output (number of classes). ``convert()`` fills it in.
+    ``output``: where the network returns several tensors, the key or the index of the one whose error is meant.
     """
 
     name: ClassVar[str] = "dfa"
     look: ClassVar[Look] = Look("DFA", "#56B4E9", "s")
     equation: ClassVar[str] = "D, output error to all"
     outputs: int | None = hidden(None)
+    output: str | int | None = hidden(None)
     density: float = 1.0
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from .._settings import whole
 from ..errors import ConfigError, unknown
 from ..nn import models
 from ..nn.conversion import convert
-from ..nn.modules import layers
+from ..nn.layer import layers
 from ..rules import Rule
 from ..rules import rule as rule_by_name
 from ..train import ranks as parallel

@@ -15,7 +15,7 @@ from torch import nn
 from ..data import Dataset, PictureFolder
 from ..errors import ConfigError, DivergenceError
 from ..measure import Tracker
-from ..nn.modules import layers
+from ..nn.layer import layers
 from ..rules import rules_in
 from .callbacks import Callbacks
 from .checkpoint import check_identity, fitting, save_checkpoint
@@ -105,7 +105,7 @@ class Trainer:
         parameters = list(self.net.parameters())
         if self.recipe.strong_on == "all":
             return [{"params": parameters, "weights": True}]
-        mine = {id(p) for layer in layers(self.net).values() for p in (layer.weight, *layer.feedback_parameters())}
+        mine = {id(p) for layer in layers(self.net).values() for p in (layer.parameter, *layer.feedback_parameters())}
         apart = [{"params": [p for p in parameters if (id(p) in mine) == w], "weights": w} for w in (True, False)]
         return [group for group in apart if group["params"]]
 

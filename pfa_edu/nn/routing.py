@@ -1,0 +1,85 @@
+"""Layers whose weight a model uses through torch's functions, as torchvision's Swin does in its attention.
+
+While such a model's forward runs, a call such as ``torch.nn.functional.linear(x, self.qkv.weight)`` is given to the
+layer that owns the weight.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch.nn.functional as nnf
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..errors import ConfigError
+from . import functional
+from .layer import RuleLayer
+from .modules import Linear
+
+_CONVOLUTIONS = (nnf.conv1d, nnf.conv2d, nnf.conv3d)
+_KNOWN = {"ShiftedWindowAttention", "ShiftedWindowAttentionV2"}  # of torchvision, by name: it need not be imported
+
+
+class Route(TorchFunctionMode):
+    """Sends functional calls with the weight of one of ``layers`` through that layer's rule."""
+
+    def __init__(self, layers: list[RuleLayer]):
+        super().__init__()
+        self.layers = layers
+        self.owner: dict[int, RuleLayer] = {}
+
+    def start(self, module: nn.Module, args: tuple) -> None:
+        """Forward pre-hook of the module that uses the weights."""
+        self.owner = {id(layer.weight): layer for layer in self.layers}
+        self.__enter__()
+
+    def stop(self, module: nn.Module, args: tuple, output: Any) -> None:
+        """Forward hook of the same module; called after an error as well."""
+        self.__exit__(None, None, None)
+        self.owner = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func is nnf.linear or func in _CONVOLUTIONS:
+            h, weight, *rest = (*args, *(kwargs.pop(k) for k in ("input", "weight") if k in kwargs))
+            layer = self.owner.get(id(weight))
+            if layer is not None:
+                return _through(layer, func, h, rest, kwargs)
+            args = (h, weight, *rest)
+        return func(*args, **kwargs)
+
+
+def _through(layer: RuleLayer, func: Any, h: Tensor, rest: list, kwargs: dict) -> Tensor:
+    with layer.__dict__.get("_watched", contextlib.nullcontext)():  # see usage.py
+        return _computed(layer, func, h, rest, kwargs)
+
+
+def _computed(layer: RuleLayer, func: Any, h: Tensor, rest: list, kwargs: dict) -> Tensor:
+    if isinstance(layer, Linear):
+        return layer.affine(h, rest[0] if rest else kwargs.get("bias"))
+    feedback = layer._needed()
+    if feedback is None:
+        return func(h, layer.weight, *rest, **kwargs)
+    if feedback.direct:
+        raise ConfigError("DFA cannot reach a convolution that is used through its weight: leave it out, skip=[...]")
+    return functional.generic(
+        lambda x, W: func(x, W, *rest, **kwargs), h, layer.weight, layer._path(h, feedback), layer.original
+    )
+
+
+def route(model: nn.Module, names: list[str], layers: dict[str, RuleLayer]) -> None:
+    """Routes the named layers, each within the forward of the module that it is an attribute of."""
+    by_parent: dict[str, list[RuleLayer]] = {}
+    for name in names:
+        by_parent.setdefault(name.rpartition(".")[0], []).append(layers[name])
+    for parent, own in by_parent.items():
+        module, made = model.get_submodule(parent), Route(own)
+        module.register_forward_pre_hook(made.start, prepend=True)
+        module.register_forward_hook(made.stop, always_call=True)
+
+
+def used_functionally(model: nn.Module, names: list[str]) -> list[str]:
+    """Those of ``names`` whose parent is known to use their weights through torch's functions."""
+    return [n for n in names if type(model.get_submodule(n.rpartition(".")[0])).__name__ in _KNOWN]
