@@ -25,9 +25,11 @@ class Projection(Linear):
     own; its names stay in the state dict.
     """
 
+    _owner: tuple[MultiheadAttention]
+
     def __init__(self, owner: MultiheadAttention, place: int, rule: Rule):
         nn.Module.__init__(self)
-        self.__dict__["_owner"] = (owner,)  # in a tuple, which torch does not take for a module inside this one
+        self._owner = (owner,)  # in a tuple, which torch does not take for a module inside this one
         self.place = place
         self.set_rule(rule)
 
@@ -90,12 +92,12 @@ class MultiheadAttention(nn.MultiheadAttention):
         """Gives the projections their rule."""
         if not isinstance(self.out_proj, Linear):
             self.out_proj.__dict__["was"] = type(self.out_proj)
-            self.out_proj.__class__ = Linear
+            cast(Any, self.out_proj).__class__ = Linear
         cast(Linear, self.out_proj).set_rule(rule)
         for place, name in enumerate("qkv"):
             setattr(self, name, Projection(self, place, rule))
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
         need_weights: bool = True, attn_mask: Tensor | None = None, average_attn_weights: bool = True,
         is_causal: bool = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import functools
 import warnings
 from collections.abc import Iterable
 from typing import Any, cast
@@ -17,11 +18,11 @@ from ..rules import rule as rule_by_name
 from .attention import MultiheadAttention, Projection
 from .calling import call
 from .direct import connect_dfa
-from .foreign import KINDS, Conv1D, Generic, generic, is_conv1d
+from .kinds import KINDS, Conv1D, Generic, generic, is_conv1d
 from .layer import RuleLayer
 from .lazy import is_lazy, wait
+from .reach import rebind, survey
 from .routing import route, used_functionally
-from .survey import rebind, survey
 from .usage import used_outside
 
 
@@ -85,7 +86,7 @@ def convert(
     made: dict[int, nn.Module] = {}
     for name, module in chosen.items():
         if is_lazy(module):
-            wait(module, lambda real, rule=rule: _adopt(real, rule, model))  # type: ignore[misc]
+            wait(module, functools.partial(_adopt, rule=rule, root=model))
         elif _adopt(module, rule, None):
             made[id(module)] = module
         else:
@@ -145,7 +146,7 @@ def _adopt(module: nn.Module, rule: Rule, root: nn.Module | None) -> bool:
         cast(MultiheadAttention, module).adopt(rule)
         return True
     if not isinstance(module, RuleLayer):
-        kind = KINDS.get(plain) or (Conv1D if is_conv1d(module) else generic(plain))
+        kind = KINDS.get(plain) or (Conv1D if is_conv1d(module) else generic(cast(Any, plain)))
         module.__class__ = kind
         if kind is Conv1D:
             module.__dict__["was"] = plain
@@ -187,7 +188,7 @@ def strip(model: nn.Module, *, inplace: bool = False) -> nn.Module:
         if isinstance(module, MultiheadAttention):
             for name in "qkv":
                 del module._modules[name]
-            module.__class__ = nn.MultiheadAttention
+            cast(Any, module).__class__ = nn.MultiheadAttention
     for layer in [m for m in model.modules() if isinstance(m, RuleLayer)]:
         strip_layer(layer)
     for module in model.modules():  # what routes and DFA's bus have hung on modules
@@ -206,4 +207,4 @@ def strip_layer(layer: RuleLayer) -> None:
     layer._modules.pop("feedback", None)
     for name in ("feedback", "rule", "mark", "h", "delta", "_use_backprop", "_bus"):
         layer.__dict__.pop(name, None)
-    layer.__class__ = plain
+    cast(Any, layer).__class__ = plain

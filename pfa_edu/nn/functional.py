@@ -45,7 +45,7 @@ def _value(h: Tensor, W: Tensor, b: Tensor | None, *rest: Any) -> Tensor:
 
 
 def _keep(ctx: Any, inputs: Inputs, output: Tensor) -> None:
-    h, W, _, F, L, M, E, a, mask, conv = inputs
+    h, _, _, F, L, M, E, a, mask, conv = inputs
     ctx.save_for_backward(h, F, L, M, E, a, mask)  # W itself is not needed on the way back: that is the point
     ctx.conv = conv
 
@@ -130,7 +130,7 @@ class _OnceOnlyTransformed(_OnceOnly):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*grads: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def forward(*grads: Tensor) -> tuple[Tensor, ...]:
         return tuple(g.view_as(g) for g in grads)
 
     @staticmethod

@@ -15,7 +15,7 @@ from ..rules import rule as rule_by_name
 from ..rules.feedback import Fading, Layer
 from . import steps
 from .functional import Conv, transformed
-from .tap import tap
+from .taps import tap
 
 if TYPE_CHECKING:
     from .direct import ErrorBus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
@@ -19,13 +19,13 @@ class _Waiting:
 
 
 @functools.cache
-def _waiting(plain: type[nn.Module]) -> type[nn.Module]:
+def _waiting(plain: Any) -> type[nn.Module]:
     return type(plain.__name__, (_Waiting, plain), {})
 
 
-def wait(module: nn.Module, become: Callable[[nn.Module], None]) -> None:
+def wait(module: nn.Module, become: Callable[[nn.Module], object]) -> None:
     """``become`` is called with the lazy ``module`` once its weight is there."""
-    module.__class__ = _waiting(type(module))
+    module.__class__ = _waiting(cast(Any, type(module)))
     module.__dict__["_become"] = become
 
 

@@ -52,15 +52,11 @@ class Linear(RuleLayer, nn.Linear):
         return self._recorded(h, functional.linear(h, weight, bias, self._path(h, feedback)))
 
 
-class _Convolution(RuleLayer):
+class _Convolution(RuleLayer, nn.modules.conv._ConvNd):
     """What the six convolutions share; the classes below add torch's class of the same name."""
 
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...] | str
-    dilation: tuple[int, ...]
-    groups: int
-    padding_mode: str
+    weight: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(self, *args: Any, rule: Rule | str | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -142,7 +138,7 @@ class _Transposed(_Convolution):
     def forward(self, h: Tensor, output_size: list[int] | None = None) -> Tensor:
         feedback = self._needed()
         if feedback is None:
-            return super(_Convolution, self).forward(h, output_size)  # torch's own
+            return cast(Any, super(_Convolution, self)).forward(h, output_size)  # torch's own
         more = cast(Any, self)._output_padding(
             h, output_size, self.stride, self.padding, self.kernel_size, len(self.kernel_size), self.dilation
         )

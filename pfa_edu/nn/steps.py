@@ -63,7 +63,7 @@ class _Fade:
 
 class _Plan(NamedTuple):
     generation: int
-    count: int
+    held: int
     fades: list[_Fade]
 
 
@@ -161,8 +161,8 @@ def _name(layer: RuleLayer) -> str:
 
 def _before(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
     plan = _plans.get(optimizer)
-    count = sum(len(group["params"]) for group in optimizer.param_groups)
-    if plan is None or plan.count != count or plan.generation != _generation[0]:
+    held = sum(len(group["params"]) for group in optimizer.param_groups)
+    if plan is None or plan.held != held or plan.generation != _generation[0]:
         plan = _plans[optimizer] = _plan(optimizer)
     closure = kwargs.get("closure", args[1] if len(args) > 1 else None)  # it makes the gradients during the step
     for fade in plan.fades:

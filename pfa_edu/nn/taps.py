@@ -44,7 +44,7 @@ class _Tap(torch.autograd.Function):
 class _TapTransformed(_Tap):
     generate_vmap_rule = True
     forward = staticmethod(_zeros)  # type: ignore[assignment]
-    setup_context = staticmethod(_keep)  # type: ignore[assignment]
+    setup_context = staticmethod(_keep)
 
 
 def _pictures(D: Tensor, h_shape: torch.Size, conv: Conv) -> Tensor:

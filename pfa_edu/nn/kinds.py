@@ -60,7 +60,7 @@ class Generic(RuleLayer):
 
 
 @functools.cache
-def generic(plain: type[nn.Module]) -> type[Generic]:
+def generic(plain: Any) -> type[Generic]:
     """The rule layer of a subclass of torch's layers; one without a forward of its own keeps the fast one."""
     base = next((kind for kind in KINDS if issubclass(plain, kind)), None)
     if base is not None and plain.forward is base.forward and _same_convolution(plain, base):
@@ -76,7 +76,7 @@ def _same_convolution(plain: type, base: type) -> bool:
 
 
 def _empty(plain: type[nn.Module]) -> RuleLayer:
-    made = generic(plain)
+    made = generic(cast(Any, plain))
     return made.__new__(made)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from .attention import MultiheadAttention
-from .foreign import KINDS, is_conv1d, linear_in_weight
+from .kinds import KINDS, is_conv1d, linear_in_weight
 from .layer import RuleLayer
 from .lazy import is_lazy
 
