@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from ...nn.conversion import convert
 from ...nn.models import mlp
 from ...rules import PFA, alignment_limit, mismatch
 from ...train.step import train_step
+from .questions import number
 from .verdict import Stop, Verdict, call, open_, wrong
 
 LR, MOMENTUM = 0.01, 0.9  # of every run in these exercises
@@ -58,7 +58,7 @@ def _angle(answer: Callable[[float], float] | float, ratio: float) -> float:
     value = call(answer, {"ratio": ratio}, f"for the ratio {ratio:g} your function") if callable(answer) else answer
     if value is None or value is ...:
         raise open_("your function returns nothing")
-    value = _number(value, f"the angle for the ratio {ratio:g}")
+    value = number(value, f"the angle for the ratio {ratio:g}")
     if not math.isfinite(value):
         raise wrong(f"the angle for the ratio {ratio:g} is {value}: every positive ratio has one")
     return value
@@ -234,17 +234,7 @@ def _fewest_aligning() -> int:
 def _decay(answer: object) -> float:
     if answer is None or answer is ...:
         raise open_("there is no number yet")
-    value = _number(answer, "the weight decay")
+    value = number(answer, "the weight decay")
     if not 0 < value < math.inf:
         raise wrong(f"a weight decay of {value:g}: it must be a positive number, else nothing is forgotten")
     return value
-
-
-def _number(value: Any, what: str) -> float:
-    """One real number, whatever it comes in (an int, numpy, a tensor of one element)."""
-    try:
-        if isinstance(value, (str, bytes, bool)) or callable(value):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise wrong(f"{what} must be one number, not a {type(value).__name__}") from None
