@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..nn.calling import call, tensors
-from ..nn.layer import RuleLayer, backprop, layers
+from ..nn.modules import RuleLayer, backprop, layers
 from .paths import angle
 from .rounding import MOST, loss_errors, reference_errors
 from .watching import Watch, undisturbed
@@ -110,10 +110,8 @@ def compare(net: nn.Module, loss_fn: Loss, x: Any, *targets: Any) -> Compared:
 
 
 def _gradients(loss: Tensor, found: dict[str, RuleLayer], ends: list[Tensor] | None = None) -> tuple[Tensor, ...]:
-    wanted: list[Tensor] = [*(layer.parameter for layer in found.values()), *(ends or [])]
-    grads = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
-    own = [layer.part(grad) for layer, grad in zip(found.values(), grads, strict=False)]
-    return (*own, *grads[len(own) :])
+    wanted = [layer.weight for layer in found.values()] + (ends or [])
+    return torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
 
 
 def _numbers(scalars: dict[str, Tensor]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..nn.layer import RuleLayer, layers
+from ..nn.modules import RuleLayer, layers
 
 
 def angle(u: Tensor, v: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..nn.layer import RuleLayer
+from ..nn.modules import RuleLayer
 from ..rules import Feedback
 
 
