@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test lab app lint bench clean
+.PHONY: demo test lab app slides handout teaching lint bench clean
 
 .venv/done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,17 @@ lab: .venv/done  ## JupyterLab on the notebooks
 
 app: .venv/done  ## the race as a page of its own, without code cells
 	$(BIN)/voila notebooks/04_race.ipynb
+
+slides: .venv/done  ## the lessons as slides that need no network: out/slides/index.html; LESSONS="transport race" for some
+	$(BIN)/pfa-edu lessons out/slides --slides $(LESSONS) --force
+
+handout: .venv/done  ## the symbols on one page: teaching/handout.pdf
+	rm -f teaching/handout.pdf
+	$(BIN)/pfa-edu lessons teaching --handout
+
+teaching: .venv/done  ## the lessons for a class: out/student without solutions, out/instructor with them
+	$(BIN)/pfa-edu lessons out/student --student --force
+	$(BIN)/pfa-edu lessons out/instructor --instructor --force
 
 lint: .venv/done
 	$(BIN)/ruff check .

@@ -35,7 +35,9 @@ EXAMPLES = {
   pfa-edu reproduce cifar10 --scale paper --rules bp,pfa --minutes 60 --out out/cifar10   again: goes on""",
     "lessons": """
   pfa-edu lessons my-lessons                              the notebooks, to open in JupyterLab
-  pfa-edu lessons out/lessons --run exercises             executed without a screen: notebook and HTML page""",
+  pfa-edu lessons out/lessons --run exercises             executed without a screen: notebook and HTML page
+  pfa-edu lessons out/student --student                   for a class: no solutions; --instructor: with them
+  pfa-edu lessons out/slides --slides transport           executed, as slides that need no network""",
     "sweep": """
   pfa-edu sweep examples/sweep.toml --jobs 2              a grid; the same command again runs what is missing""",
     "bench": """
@@ -111,12 +113,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.set_defaults(command=_reproduce)
 
-    lessons = add("lessons", "copy the notebooks out, or execute them")
+    lessons = add("lessons", "copy the notebooks out, execute them, or make slides and class versions of them")
     lessons.add_argument("folder", metavar="DIR", type=Path, help="folder that they are written to")
-    lessons.add_argument(
+    how = lessons.add_mutually_exclusive_group()
+    how.add_argument(
         "--run", nargs="*", metavar="NAME",
         help="execute those whose file name contains NAME (all without one); quickly, where they have a scale",
     )  # fmt: skip
+    how.add_argument(
+        "--slides", nargs="*", metavar="NAME", help="execute them and write reveal.js slides; NAME as above"
+    )
+    how.add_argument("--student", action="store_true", help="the lessons without solutions and speaker notes")
+    how.add_argument("--instructor", action="store_true", help="with every solution behind its exercise, plan and quiz")
+    how.add_argument("--handout", action="store_true", help="the symbols on one page, as PDF")
     lessons.add_argument("--force", action="store_true", help="move files that are in the way to another name")
     lessons.set_defaults(command=_lessons)
 
@@ -235,9 +244,26 @@ def _lessons(args: argparse.Namespace) -> int:
     if args.run is not None:
         lesson.execute_all(args.folder.resolve(), args.run, args.force)
         return 0
-    for path, what in lesson.copy(args.folder, args.force).items():
+    if args.slides is not None:
+        from .lessons.slides import deck
+
+        deck.write_decks(args.folder.resolve(), args.slides, args.force)
+        return 0
+    if args.handout:
+        from .lessons import handout
+
+        done = handout.write_handout(args.folder, args.force)
+    elif args.student or args.instructor:
+        from .lessons import versions
+
+        done = versions.write_version(args.folder, args.instructor, args.force)
+    else:
+        done = lesson.copy(args.folder, args.force)
+    for path, what in done.items():
         note = " (the one that was there keeps its content under another name)" if what == "replaced" else ""
         print(f"{what:9s} {path}{note}")
+    if args.handout:
+        return 0
     print(f"open them: jupyter lab --notebook-dir={args.folder}")
     return 0
 

@@ -47,12 +47,16 @@ def copy(to: Path, force: bool = False) -> dict[Path, str]:
     A file there that differs is somebody's work: without ``force`` nothing at all is written and an OutputError names
     it; with ``force`` it is moved aside under a free name first.
     """
-    wanted = {to / path: (folder() / path).read_bytes() for path in all_lessons()}
+    return put({to / path: (folder() / path).read_bytes() for path in all_lessons()}, force)
+
+
+def put(wanted: Mapping[Path, bytes], force: bool = False) -> dict[Path, str]:
+    """Writes files as ``copy`` does: each path with its content, all of them or none."""
     state = {p: "same" if _is(p, text) else "replaced" for p, text in wanted.items()}
     state |= {p: "written" for p in wanted if not os.path.lexists(p)}
     if not force:
         refuse_to_overwrite([p for p, what in state.items() if what == "replaced"])
-    for place in {to, *(p.parent for p in wanted)}:
+    for place in {p.parent for p in wanted}:
         writable(place)
     for path, text in wanted.items():
         if state[path] == "same":

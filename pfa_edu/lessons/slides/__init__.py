@@ -1,0 +1,1 @@
+"""Slides made from the lessons: reveal.js, one idea a slide, speaker notes, readable without a network."""
