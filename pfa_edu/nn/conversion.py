@@ -17,7 +17,7 @@ from ..rules import Rule
 from ..rules import rule as rule_by_name
 from .attention import MultiheadAttention, Projection
 from .calling import call
-from .direct import connect_dfa
+from .direct import bus_of, connect_dfa
 from .kinds import KINDS, Conv1D, Generic, generic, is_conv1d
 from .layer import RuleLayer
 from .lazy import is_lazy, wait
@@ -87,6 +87,7 @@ def convert(
     for name, module in chosen.items():
         if is_lazy(module):
             wait(module, functools.partial(_adopt, rule=rule, root=model))
+            bus_of(model)  # in time for the first batch, should the rule need it
         elif _adopt(module, rule, None):
             made[id(module)] = module
         else:

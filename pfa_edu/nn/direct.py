@@ -85,15 +85,20 @@ def connect_dfa(net: nn.Module) -> nn.Module:
     ``convert`` calls this for you; call it yourself for a network built layer by layer. A second call changes nothing.
     """
     own = [m for m in net.modules() if isinstance(m, RuleLayer) and m.feedback is not None and m.feedback.direct]
-    if not own:
-        return net
+    if own:
+        bus = bus_of(net)
+        bus.output = getattr(own[-1].rule, "output", None)
+        for layer in own:
+            layer._bus = bus
+    return net
+
+
+def bus_of(net: nn.Module) -> ErrorBus:
+    """The bus that listens to ``net``; a new one, if there is none."""
     hooked = (getattr(hook, "__self__", None) for hook in net._forward_hooks.values())
     bus = next((owner for owner in hooked if isinstance(owner, ErrorBus)), None)
     if bus is None:
         bus = ErrorBus()
         net.register_forward_pre_hook(bus.start)
         net.register_forward_hook(bus.finish)
-    bus.output = getattr(own[-1].rule, "output", None)
-    for layer in own:
-        layer._bus = bus
-    return net
+    return bus
