@@ -72,6 +72,10 @@ class PFA(Rule):
             )
         return round(mid)
 
+    @property
+    def label(self) -> str:
+        return super().label + _plasticity(self.form)
+
     def limit(self, out: float = float("inf")) -> float:
         return alignment_limit(self.ratio, self.density, out)
 
@@ -92,6 +96,11 @@ class PFA(Rule):
         return Product(layer.weight, mid, self.orthogonal, self.density)
 
 
+def _plasticity(form: str) -> str:
+    """What a label adds: of all forms, the coupled one alone may learn something else (under Adam and its like)."""
+    return " form=coupled" if form == "coupled" else ""
+
+
 class PFAo(Rule):
     """PFA-o: PFA with mid = out and B a random orthogonal matrix: G = B Bᵀ = I, and the path angle can reach 0.
 
@@ -106,6 +115,10 @@ class PFAo(Rule):
 
     def __post_init__(self) -> None:
         choice("form of PFA-o", self.form, ["auto", "explicit", "closed", "coupled"])
+
+    @property
+    def label(self) -> str:
+        return super().label + _plasticity(self.form)
 
     def mid(self, out: int) -> int:
         return out

@@ -43,6 +43,7 @@ class Task:
     shape: tuple[int, ...]
     steps: int
     channels_last: bool = False
+    adamw: bool = False  # instead of SGD with momentum
 
 
 def _convnet() -> nn.Module:
@@ -64,6 +65,11 @@ _SMALL = _RULES | {
     "PFA closed, ratio 10": PFA(10, form="closed"), "PFA closed, ratio 1000": PFA(1000, form="closed"),
     "PFA explicit, ratio 10": PFA(10),
 }  # fmt: skip
+_ADAMW: dict[str, Rule | None] = {
+    "plain torch": None, "FA": FA(), "PFA-o coupled": PFAo(form="coupled"),
+    "PFA coupled, ratio 10": PFA(10, form="coupled"), "PFA coupled, ratio 1000": PFA(1000, form="coupled"),
+    "PFA explicit, ratio 10": PFA(10),
+}  # fmt: skip
 # The paper's rules there. No ratio of 1000: the closed form's step is free of it, but drawing R once takes 9 GB.
 _ON_IMAGENET = ("plain torch", "BP", "SF", "PFA-o closed", "PFA closed, ratio 10", "PFA explicit, ratio 10")
 BENCHES: dict[str, tuple[dict[str, Rule | None], list[Task]]] = {
@@ -73,6 +79,10 @@ BENCHES: dict[str, tuple[dict[str, Rule | None], list[Task]]] = {
     ]),
     "cifar10": (_RULES | _PFA | {"PFA closed, ratio 1000": PFA(1000, form="closed")}, [
         Task("ResNet-20 at 32×32, batch 128, channels last", resnet20, (128, 3, 32, 32), 1, channels_last=True),
+    ]),
+    "adamw": (_ADAMW, [
+        Task("784-512-512-10, batch 64, AdamW", mlp, (64, 784), 10, adamw=True),
+        Task("ResNet-20 at 32×32, batch 128, AdamW", resnet20, (128, 3, 32, 32), 1, channels_last=True, adamw=True),
     ]),
     "imagenet": ({case: _SMALL[case] for case in _ON_IMAGENET}, [
         Task(
@@ -135,7 +145,11 @@ def _stepper(task: Task, rule: Rule | None, device: str) -> Callable[[], None]:
     net.to(device)
     if task.channels_last:
         net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4, fused=True)
+    optimizer: torch.optim.Optimizer
+    if task.adamw:
+        optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
+    else:
+        optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4, fused=True)
 
     def step() -> None:
         train_step(net, optimizer, nnf.cross_entropy, x, y)
