@@ -20,8 +20,9 @@ test: .venv/done  ## the whole test suite: two files at a time, a core each
 lab: .venv/done  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
+# voila.json there ends a kernel five minutes after its page was closed.
 app: .venv/done  ## the race as a page of its own, without code cells
-	$(BIN)/voila notebooks/04_race.ipynb
+	cd notebooks/app && ../../$(BIN)/voila race.ipynb
 
 slides: .venv/done  ## the lessons as slides that need no network: out/slides/index.html; LESSONS="transport race" for some
 	$(BIN)/pfa-edu lessons out/slides --slides $(LESSONS) --force

@@ -35,6 +35,7 @@ from .measure import (
     sign_agreement,
 )
 from .nn.attention import MultiheadAttention
+from .nn.auditing import audit
 from .nn.conversion import ConversionWarning, convert, strip
 from .nn.decay import decay_law
 from .nn.direct import connect_dfa
@@ -116,6 +117,7 @@ __all__ = [
     "alignment_limit",
     "anchored",
     "angle",
+    "audit",
     "backprop",
     "check_optimizer",
     "connect_dfa",

@@ -1,17 +1,19 @@
 """Explorers without a browser: clamping, errors that are shown, pictures without widgets, a task that yields."""
 
 import asyncio
+import base64
 import io
 import subprocess
 import sys
 import time
 
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from pfa_edu import errors
 from pfa_edu.lessons import explorers as widgets
-from pfa_edu.lessons.explorers import base, closed_form, dimensions, feedback_alignment, transport
+from pfa_edu.lessons.explorers import closed_form, dimensions, feedback_alignment, live, page, race, transport
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -62,7 +64,7 @@ def size(png):
         ("x", 0.5, 1.0, "Place 0.5 is below 1: set to 1."),
         ("x", 500, 100.0, "Place 500 is above 100: set to 100."),
         ("x", float("inf"), 100.0, "Place inf is above 100: set to 100."),
-        ("n", 2.4, 2, "Count 2.4 is no whole number: set to 2."),
+        ("n", 2.4, 2, "Count 2.4 is not a whole number: set to 2."),
         ("n", -1, 1, "Count -1 is below 1: set to 1."),
         ("kind", "b", "b", ""),
         ("on", True, True, ""),
@@ -95,8 +97,8 @@ def test_values_that_cannot_be_are_an_error(values, words):
 def test_every_control_has_a_label_and_a_tooltip_and_moves_the_picture():
     e = explorer()
     e.widget  # noqa: B018  built here
-    settings = e.widget.children[0].children
-    ((slider, text), (count, _)), kind, on = [box.children for box in settings[:2]], *settings[2:]
+    (slider, text), (count, _) = (e._built[name].children for name in ("x", "n"))
+    kind, on = e._built["kind"], e._built["on"]
     for widget in (slider, count, kind, on):
         assert widget.description
         assert widget.tooltip
@@ -119,14 +121,17 @@ def test_the_explorers_labels_are_short_enough_to_be_read_whole(module):
 
 @pytest.mark.parametrize("live", [True, False])
 def test_sliders_redraw_while_moving_only_where_that_is_fast(live):
-    slider = explorer(live=live).widget.children[0].children[0].children[0]
+    e = explorer(live=live)
+    e.widget  # noqa: B018
+    slider = e._built["x"].children[0]
     assert slider.continuous_update is live
 
 
 def test_a_value_between_two_steps_of_the_slider_survives_a_browsers_rounding():
     e = explorer()
     e.set(x=7)
-    slider, text = e.widget.children[0].children[0].children
+    e.widget  # noqa: B018
+    slider, text = e._built["x"].children
     slider.value = 10**0.85000000001  # the browser's echo of the nearest step
     assert (e.state["x"], text.value) == (7, 7)
     slider.value = 10**0.9  # the next step: the reader
@@ -151,7 +156,8 @@ def test_every_step_of_a_slider_has_its_value():
 
 def test_an_exception_is_shown_and_raised_and_the_next_good_value_clears_it():
     e = explorer()
-    count = e.widget.children[0].children[1].children[0]
+    e.widget  # noqa: B018
+    count = e._built["n"].children[0]
     before = e.png
     with pytest.raises(ValueError, match="five"):
         count.value = 5
@@ -178,10 +184,11 @@ def test_without_ipywidgets_the_package_imports_and_showing_says_what_is_missing
 
 def test_the_picture_is_updated_in_place_at_a_fixed_size():
     e = explorer()
-    image = e.widget.children[-1]
+    e.widget  # noqa: B018
+    image = e._image
     first, box = e.png, size(e.png)
     e.set(x=90)
-    assert e.widget.children[-1] is image
+    assert image in e.widget.children
     assert image.value == e.png != first
     assert size(e.png) == box
     e.set(x=10)
@@ -198,14 +205,34 @@ def test_only_live_artists_change_until_reframe():
     assert dot.png() != before
 
 
+def outputs(explorer, monkeypatch):
+    """What a cell that ends with ``explorer`` keeps: a list of data, and of metadata."""
+    kept = []
+    monkeypatch.setattr("IPython.display.display", lambda data, metadata=None, raw=False: kept.append((data, metadata)))
+    explorer._ipython_display_()
+    return [data for data, _ in kept], [metadata for _, metadata in kept]
+
+
 def test_a_reader_gets_widgets_and_the_file_gets_a_picture_too(monkeypatch):
     monkeypatch.setenv("PFA_EDU_STATIC", "0")
     e = explorer()
-    data, metadata = e._repr_mimebundle_()
-    assert set(data) == {WIDGET_VIEW, "image/png", "text/plain"}
-    assert data[WIDGET_VIEW]["model_id"] == e.widget.model_id
-    assert data["text/plain"] == "x 10"
+    (live, saved), (_, metadata) = outputs(e, monkeypatch)
+    assert set(live) == {WIDGET_VIEW, "text/plain"}
+    assert live[WIDGET_VIEW]["model_id"] == e.widget.model_id
+    assert set(saved) == {"image/png", "text/html", "text/plain"}
+    assert live["text/plain"] == saved["text/plain"] == "x 10"
     assert (metadata["image/png"]["width"], metadata["image/png"]["height"]) == e.picture.size
+    # the living widgets hide this very picture, and it hides what a front end says of widgets that are gone
+    assert f".pfa-saved-{e.widget.model_id} {{ display: none; }}" in e._style.value
+    assert f'<div class="pfa-saved-{e.widget.model_id}">' in saved["text/html"]
+    assert page.MAKE_LIVE in saved["text/html"]
+    assert base64.b64encode(e.png).decode() in saved["text/html"]
+
+
+def test_a_voila_page_has_nothing_to_save(monkeypatch):
+    monkeypatch.setenv("PFA_EDU_STATIC", "0")
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.8")
+    assert [set(data) for data in outputs(explorer(), monkeypatch)[0]] == [{WIDGET_VIEW, "text/plain"}]
 
 
 @pytest.mark.parametrize(("variable", "value"), [("PFA_EDU_STATIC", "1"), ("PFA_EDU_PROGRESS", "line")])
@@ -213,8 +240,72 @@ def test_an_executed_notebook_gets_only_the_picture(monkeypatch, variable, value
     monkeypatch.delenv("PFA_EDU_STATIC", raising=False)
     monkeypatch.setenv(variable, value)
     e = explorer()
-    assert set(e._repr_mimebundle_()[0]) == {"image/png", "text/plain"}
+    assert [set(data) for data in outputs(e, monkeypatch)[0]] == [{"image/png", "text/html", "text/plain"}]
     assert e._widget is None  # no widget, no state of one
+
+
+# ----------------------------------------------------------------------------- at first the question, then the answer
+
+
+def test_the_answer_comes_with_the_readers_first_move():
+    e = explorer(question="Where is the dot?")
+    e.picture.answers(e.picture.dot)
+    e.set(x=50)  # a lesson's own cell
+    assert (e.asking, e.text) == (True, "Where is the dot?")
+    asked = e.png
+    e.widget  # noqa: B018
+    e._built["x"].children[1].value = 50.5
+    assert (e.asking, e.text) == (False, "x 50.5")
+    assert e.picture.dot.get_visible()
+    assert e.png != asked
+    e.set(x=50)
+    assert e.text == "x 50"
+
+
+@pytest.mark.parametrize("module", [closed_form, dimensions])
+def test_lesson_2_does_not_answer_its_own_questions(module):
+    e = module.explorer()
+    shown = [e.text, *(t.get_text() for ax in e.picture.figure.axes for t in ax.texts if t.get_visible())]
+    assert not any("17.5" in text or "18.0" in text for text in shown)
+    hidden = [*e.picture.right.lines, e.picture.right.get_legend()]
+    assert sum(not artist.get_visible() for artist in hidden) >= 3
+    e.answer()
+    assert all(artist.get_visible() for artist in hidden)
+
+
+def test_lesson_1_opens_with_the_input_alone_and_its_static_picture_shows_the_whole_way(monkeypatch):
+    monkeypatch.setenv("PFA_EDU_STATIC", "1")
+    e = transport.explorer()
+    assert e.text == "Stage 0: the input is there."
+    assert outputs(e, monkeypatch)[0][0]["text/plain"].startswith("Stage 6: ")
+    chosen = transport.explorer()
+    chosen.set(stage=3)
+    assert outputs(chosen, monkeypatch)[0][0]["text/plain"].startswith("Stage 3: "), "a lesson's own setting is kept"
+
+
+# ------------------------------------------------------------------------------------------- few controls at first
+
+
+def test_three_controls_are_seen_at_first_and_more_unfolds_the_rest():
+    e = explorer()
+    fold = next(w for box in e.widget.children for w in getattr(box, "children", ()) if "pfa-more" in w._dom_classes)
+    (more,) = (box for box in e.widget.children if e._built["on"] in getattr(box, "children", ()))
+    assert list(more.children) == [e._built["on"]]
+    assert more.layout.display == "none"
+    fold.value = True
+    assert more.layout.display is None
+
+
+@pytest.mark.parametrize("module", [closed_form, dimensions, feedback_alignment, transport, race])
+def test_letters_are_large_enough_and_the_picture_low_enough_for_a_small_screen(module):
+    """At 80 pixels an inch, 8.1 points are 9 pixels; under 480 pixels the controls fit above it at 1280 by 720."""
+    e = module.explorer()
+    e.asking = False
+    e.redraw()
+    texts = [t for t in e.picture.figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
+    assert len(texts) > 10
+    assert min(t.get_fontsize() for t in texts) >= 9
+    assert e.picture.size[1] <= 480
 
 
 @pytest.mark.slow
@@ -225,7 +316,8 @@ def test_papermill_and_nbconvert_get_only_the_picture_without_being_told(monkeyp
     cell = "from pfa_edu.lessons.explorers import closed_form\nclosed_form.explorer()"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     nbclient.NotebookClient(notebook, kernel_name="python3").execute()
-    assert set(notebook.cells[0].outputs[0]["data"]) == {"image/png", "text/plain"}
+    (output,) = notebook.cells[0].outputs
+    assert set(output["data"]) == {"image/png", "text/html", "text/plain"}
     assert "widgets" not in notebook.metadata
 
 
@@ -238,15 +330,15 @@ def test_voila_serves_a_reader_though_it_executes_like_papermill(monkeypatch):
     monkeypatch.delenv("PFA_EDU_PROGRESS", raising=False)
     monkeypatch.delenv("SERVER_SOFTWARE", raising=False)
     monkeypatch.setattr("IPython.get_ipython", Shell)
-    assert base.static_only()
+    assert page.static_only()
     monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.8")
-    assert not base.static_only()
+    assert not page.static_only()
 
 
 # ---------------------------------------------------------------------------------------------- live ones
 
 
-def live(**options):
+def going(**options):
     def step(run):
         time.sleep(0.005)
         run["x"] += 1
@@ -258,7 +350,7 @@ def live(**options):
 
 
 def test_play_yields_pause_stops_and_play_goes_on():
-    e = live()
+    e = going()
     e.widget  # noqa: B018
 
     async def reader():
@@ -284,7 +376,7 @@ def test_play_yields_pause_stops_and_play_goes_on():
 
 
 def test_step_reset_and_a_changed_setting():
-    e = live()
+    e = going()
     e.step()
     assert e.result["x"] == 11
     e.set(x=40)
@@ -297,7 +389,7 @@ def test_step_reset_and_a_changed_setting():
 
 
 def test_a_changed_setting_goes_on_playing():
-    e = live()
+    e = going()
 
     async def reader():
         e.play()
@@ -311,7 +403,7 @@ def test_a_changed_setting_goes_on_playing():
 
 
 def test_an_exception_while_playing_is_shown_and_stops_it():
-    e = live()
+    e = going()
     e.set(x=98)
     e.widget  # noqa: B018
 
@@ -328,4 +420,34 @@ def test_an_exception_while_playing_is_shown_and_stops_it():
 
 def test_the_static_picture_of_a_live_explorer_shows_it_at_work(monkeypatch):
     monkeypatch.setenv("PFA_EDU_STATIC", "1")
-    assert live(static_steps=5)._repr_mimebundle_()[0]["text/plain"] == "x 15"
+    assert outputs(going(static_steps=5), monkeypatch)[0][0]["text/plain"] == "x 15"
+
+
+def test_what_plays_pauses_when_its_page_is_closed(monkeypatch):
+    monkeypatch.setattr(live, "ALONE_S", 0.2)
+    e = going()
+    e.widget  # noqa: B018
+
+    async def reader():
+        e.play()
+        assert e._pulse.playing, "the page is asked for signs of life"
+        e._pulse.value += 1  # as an open page does
+        await asyncio.wait_for(e._task, 5)
+
+    asyncio.run(reader())
+    assert 10 < e.result["x"] < 90
+    assert "page was closed" in e.status
+    assert not e.playing
+    assert not e._pulse.playing
+
+
+def test_what_plays_where_no_page_speaks_goes_on(monkeypatch):
+    monkeypatch.setattr(live, "ALONE_S", 0.0)
+    e = going()
+
+    async def reader():
+        e.play()
+        await asyncio.wait_for(e._task, 20)
+
+    asyncio.run(reader())
+    assert e.result["x"] == 90

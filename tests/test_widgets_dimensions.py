@@ -86,6 +86,26 @@ def test_the_eigenvalues_follow_marchenko_pastur(ratio):
     assert abs(measured - law).max() < 0.03  # Kolmogorov's distance
 
 
+def _correlation_angle(result):
+    """The scatter's own angle: of the two clouds of entries, seen as long vectors."""
+    F, W = result.F.double().flatten(), result.W.double().flatten()
+    return np.degrees(np.arccos((F @ W / (F.norm() * W.norm())).item()))
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5, 0.3, 0.1])
+def test_the_spectrum_that_is_shown_explains_the_angle(density):
+    """tan of the angle is the eigenvalues' spread over their mean; under a mask, those of each input's own B Mⱼ Bᵀ."""
+    result = product(density=density)
+    assert result.spread == pytest.approx(result.angle, abs=1)
+    assert result.angle == pytest.approx(_correlation_angle(result), abs=1e-3)
+    whole = np.linalg.eigvalsh((result.B @ result.B.T).double().numpy())
+    of_the_whole = np.degrees(np.arctan(whole.std() / whole.mean()))
+    if density < 1:
+        assert of_the_whole < result.angle - 4, "B Bᵀ alone would promise a smaller angle"
+    else:
+        assert of_the_whole == pytest.approx(result.spread, abs=1e-3)
+
+
 def test_a_ratio_below_1_has_no_such_density():
     with pytest.raises(errors.ConfigError, match=r"ratio 0\.5"):
         dimensions.marchenko_pastur(np.ones(1), 0.5)
@@ -127,6 +147,7 @@ def test_weight_decay_is_what_fades_the_mismatch():
 
 def test_the_picture_shows_the_numbers():
     e = dimensions.explorer()
+    e.answer()
     e.set(ratio=100)
     picture, result = e.picture, e.result
     assert picture._point.get_data() == ([100], [result.angle])
@@ -135,6 +156,8 @@ def test_the_picture_shows_the_numbers():
     assert np.sum(values * np.diff(edges)) == pytest.approx(1)
     np.testing.assert_allclose(picture._maps[3].get_array(), result.W[:20, :20] / result.W.std(), rtol=1e-5)
     assert e.text.startswith("Ratio 100: the angle between F = B R and W is 5.8° (theory 5.7°)")
+    x, y = picture._points.get_data()
+    assert np.corrcoef(x, y)[0, 1] == pytest.approx(np.cos(np.radians(result.angle)), abs=0.01)
     e.set(ratio=500)
     assert e.status == "Ratio mid / out 500 is above 100: set to 100."
     e.set(ratio=1, density=0.05, out=20)  # the widest spectrum there is
@@ -144,6 +167,7 @@ def test_the_picture_shows_the_numbers():
 
 def test_the_closed_forms_picture_shows_the_numbers():
     e = closed_form.explorer()
+    e.answer()
     e.set(steps=0)
     assert e.picture._a_text.get_text() == "1.000"
     e.set(steps=5000, ratio=1)
@@ -156,6 +180,7 @@ def test_the_closed_forms_picture_shows_the_numbers():
 def test_a_slider_redraws_quickly(module):
     """Required: 0.1 s on a quiet machine at default sizes. Processor time here, since tests share their machine."""
     e = module.explorer()
+    e.answer()
     seconds = []
     for ratio in (1, 2, 5, 10, 20, 50, 100):
         begun = time.process_time()

@@ -49,6 +49,7 @@ def test_a_hidden_neuron_needs_every_synapse_that_leaves_it(stage, names):
 
 def test_the_drawing_links_what_must_be_equal_and_nothing_under_fa():
     e = transport.explorer()
+    e.set(stage=6)
     assert len(e.picture._links.get_segments()) == 4
     assert "must equal them" in e.text
     e.set(stage=5)

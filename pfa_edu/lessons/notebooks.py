@@ -93,7 +93,12 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 
     papermill writes whatever it was given into a cell of its own, and a misspelt name would be just one more variable.
     What is checked is that cell, not the namespace: a reader's own variables, and running everything twice, are fine.
+    In a kernel, torch is also put on one thread, for all cells: the lessons' networks are small.
     """
+    if "In" in namespace:
+        from .explorers.threads import one_thread_from_now_on  # not before: it brings matplotlib
+
+        one_thread_from_now_on()
     cells = list(namespace.get("In", []))
     injected = [i for i, source in enumerate(cells) if source.startswith(_INJECTED)]
     if not injected:

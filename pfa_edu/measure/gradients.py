@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..nn.calling import call, tensors
 from ..nn.modules import RuleLayer, backprop, layers
+from ..nn.sharded import is_sharded
 from .paths import angle
-from .rounding import MOST, loss_errors, reference_errors
+from .rounding import MOST, loss_errors, reference_angle
+from .shaking import shaken_errors
 from .watching import Watch, undisturbed
 
 Loss = Callable[..., Tensor]
@@ -41,8 +43,8 @@ def gradient_angle(net: nn.Module, loss_fn: Loss, x: Any, *targets: Any) -> dict
 def reference_error(net: nn.Module, loss_fn: Loss, x: Any, *targets: Any) -> dict[str, float]:
     """Degrees by which rounding may have turned backprop's own gradient, per layer; the arguments of gradient_angle.
 
-    An estimate from the sizes of the terms that the gradient sums up: ``pfa_edu/measure/rounding.py`` derives it. 90:
-    there is no gradient at all. NaN: the layer does its work outside its own forward, and was not seen.
+    An estimate: ``pfa_edu/measure/rounding.py`` derives it and says how good it is. 90: there is no gradient at all.
+    NaN: the layer does its work outside its own forward, and was not seen.
     """
     return compare(net, loss_fn, x, *targets).errors
 
@@ -85,23 +87,34 @@ class Compared(NamedTuple):
 
 
 def compare(net: nn.Module, loss_fn: Loss, x: Any, *targets: Any) -> Compared:
-    """One pass by the rules and one by backprop; the sizes are taken on the way."""
+    """One pass by the rules and one by backprop, where sizes are taken on the way; a smaller one for rounding."""
     everywhere = layers(net)
+    if any(is_sharded(layer.weight) for layer in everywhere.values()):
+        raise ConfigError(
+            "gradient_angle: the weights are spread over several processes (FSDP2), where no gradient of a whole one "
+            "is kept: load the full state dict into a network of one process and measure there"
+        )
     found = {name: layer for name, layer in everywhere.items() if layer.weight.requires_grad}
     if not found:
         raise ConfigError("gradient_angle: every layer's weight is frozen (requires_grad=False)")
     with undisturbed(net), torch.enable_grad():
         loss = loss_fn(call(net, x), *targets)
-        own = _gradients(loss, found)
+        own = _parts(found, _gradients(loss, found))
     watch = Watch()
-    with backprop(net), undisturbed(net), torch.enable_grad(), watch.on(everywhere):
-        out = call(net, x)
-        ends = [t for t in tensors(out) if t.requires_grad]
-        loss = loss_fn(out, *targets)
-        both = _gradients(loss, found, ends)
-        exact, errors = both[: len(found)], both[len(found) :]
-        wrong = loss_errors(loss_fn, out, targets, errors)
-    turned = [reference_errors(g, watch.sizes.get(name, ()), wrong) for name, g in zip(found, exact, strict=True)]
+    with backprop(net):
+        with undisturbed(net), torch.enable_grad(), watch.on(everywhere):
+            out = call(net, x)
+            ends = [t for t in tensors(out) if t.requires_grad]
+            both = _gradients(loss_fn(out, *targets), found, ends)
+            whole, errors = both[: len(found)], both[len(found) :]
+            wrong = loss_errors(loss_fn, out, targets, errors)
+        held = [layer.parameter for layer in found.values()]
+        shaken = shaken_errors(net, loss_fn, (x, *targets), held, whole)  # (layers,)
+    exact = _parts(found, whole)
+    turned = [
+        reference_angle(g, watch.sizes.get(name, ()), wrong, moved)
+        for name, g, moved in zip(found, exact, shaken, strict=True)
+    ]
     angles = [torch.where(error > MOST, torch.nan, angle(a, b)) for error, a, b in zip(turned, own, exact, strict=True)]
     return Compared(
         _numbers(dict(zip(found, angles, strict=True))), _numbers(dict(zip(found, turned, strict=True))),
@@ -110,8 +123,13 @@ def compare(net: nn.Module, loss_fn: Loss, x: Any, *targets: Any) -> Compared:
 
 
 def _gradients(loss: Tensor, found: dict[str, RuleLayer], ends: list[Tensor] | None = None) -> tuple[Tensor, ...]:
-    wanted = [layer.weight for layer in found.values()] + (ends or [])
+    wanted: list[Tensor] = [*(layer.parameter for layer in found.values()), *(ends or [])]
     return torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
+
+
+def _parts(found: dict[str, RuleLayer], grads: tuple[Tensor, ...]) -> list[Tensor]:
+    """Of every layer's parameter's gradient the part that is the layer's own: attention keeps q, k, v in one matrix."""
+    return [layer.part(grad) for layer, grad in zip(found.values(), grads, strict=True)]
 
 
 def _numbers(scalars: dict[str, Tensor]) -> dict[str, float]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.modules import RuleLayer, layers
+from ..nn.sharded import whole
 
 
 def angle(u: Tensor, v: Tensor) -> Tensor:
@@ -19,8 +20,10 @@ def angle(u: Tensor, v: Tensor) -> Tensor:
     45.0
     """
     u, v = u.detach().double().flatten(), v.detach().double().flatten()
-    u, v = u / u.norm(), v / v.norm()
-    return torch.rad2deg(2 * torch.atan2((u - v).norm(), (u + v).norm()))
+    length = u.norm()
+    v = v * (length / v.norm())  # as long as u, which serves as well as both of length 1
+    apart = (u - v).norm()
+    return torch.rad2deg(2 * torch.atan2(apart / length, v.add_(u).norm() / length))
 
 
 def length_ratio(F: Tensor, W: Tensor) -> Tensor:
@@ -34,8 +37,10 @@ def same_signs(F: Tensor, W: Tensor) -> Tensor:
     >>> same_signs(torch.tensor([1.0, -2.0, 3.0, 0.0]), torch.tensor([1.0, 1.0, 1.0, 1.0])).item() * 3
     2.0
     """
-    product = F.detach().sign() * W.detach().sign()  # W's shape: 1 alike, -1 opposite, 0 left out
-    return (product > 0).sum(dtype=torch.float64) / (product != 0).sum(dtype=torch.float64)
+    F, W = F.detach(), W.detach()
+    there = (F != 0) & (W != 0)  # W's shape
+    alike = (F > 0) == (W > 0)
+    return (alike & there).count_nonzero().double() / there.count_nonzero()
 
 
 MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -76,5 +81,6 @@ def paths(net: nn.Module, *names: str) -> dict[str, dict[str, float]]:
 
 
 def _measured(layer: RuleLayer, names: tuple[str, ...]) -> Tensor:
-    F = layer.feedback_weight()  # W's shape
-    return torch.stack([MEASURES[name](F, layer.weight) for name in names])  # (names,)
+    with whole(layer):
+        F = layer.feedback_weight()  # W's shape
+        return torch.stack([MEASURES[name](F, layer.weight) for name in names])  # (names,)

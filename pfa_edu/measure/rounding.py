@@ -5,18 +5,19 @@ itself a bad one: floating-point numbers keep their relative precision down to 1
 cancellation (a sum much smaller than its terms) and underflow. So the floor is the rounding error of the *terms*:
 
 - A layer's gradient is the sum ∇W = Σ_n δ_n h_nᵀ over samples (and positions). Each δ and h carries a relative rounding
-  error of u, half the spacing of its dtype at 1, and each entry of δ cannot be finer than the smallest number η. Errors
-  of different terms are independent, so their squares add: E² = Σ_n ((2u² + ρ_n²) ‖δ_n‖² + η²·entries) ‖h_n‖², and
-  the sum is rounded once more when it is stored.
+  error of u, half the spacing of its dtype at 1, and no entry of δ is finer than the smallest number η. Errors of
+  different terms are independent, so their squares add: E² = Σ_n ((2u² + ρ_n²) ‖δ_n‖² + η²·entries) ‖h_n‖², and the
+  sum is rounded once more when it is stored.
 - ρ_n is the rounding error in the loss's own gradient, e = dL/d(output): softmax minus target cancels where a sample is
   learned well, and in float32 nothing is left of 1 − p below 6e-8. How large the terms in there are, only the loss
   knows. So e is computed once more in float64 from the same outputs, which costs next to nothing, and ρ_n is the
   relative difference. It travels back through the same Jacobian as δ does.
+- What depth and normalisations make of the errors on the way is found by trial: see ``shaking.py``. (‖Δ∇W‖/‖∇W‖)² ‖∇W‖²
+  is added to E².
 
-The reference can then be turned by atan(E / ‖∇W‖), which is ``reference_error``. The alternative, the whole gradient
-again in float64, is more exact, but doubles the cost of every measurement, cannot repeat dropout's masks, and
-fails in networks that fix a dtype. What stays unseen here is cancellation inside the network between its layers, such
-as in a normalisation of very large activations: that is what the first check, the scale of the activations, is for.
+The reference can then be turned by atan(E / ‖∇W‖), which is ``reference_error``; against a float64 gradient it is right
+to within a factor of about three. Taking that float64 gradient in its place would double the cost of every measurement
+(on many GPUs far more), cannot repeat dropout's masks, and fails in networks that fix a dtype.
 """
 
 from __future__ import annotations
@@ -40,16 +41,17 @@ class RoundingWarning(UserWarning):
     """A loss that cannot be computed in float64: its own rounding is not part of ``reference_error``."""
 
 
-def reference_errors(gradient: Tensor, calls: Sequence[Sizes], loss_error: Tensor) -> Tensor:
+def reference_angle(gradient: Tensor, calls: Sequence[Sizes], loss_error: Tensor, shaken: Tensor) -> Tensor:
     """Degrees by which rounding may have turned ``gradient``, a scalar tensor; 90 if there is no gradient, NaN unseen.
 
     ``calls``: the layer's, with their sizes. ``loss_error``: ρ², (batch,), or a scalar where outputs have no batch.
+    ``shaken``: ‖Δ∇W‖/‖∇W‖, a scalar.
     """
     if not calls:
         return gradient.new_full((), float("nan"), dtype=torch.float64)
     u, smallest = _precision(gradient.dtype)
-    norm = torch.linalg.vector_norm(gradient, dtype=torch.float64)
-    squares = (u * norm).square() + smallest**2 * gradient.numel()
+    norm = torch.linalg.vector_norm(gradient, dtype=torch.promote_types(gradient.dtype, torch.float32)).double()
+    squares = ((u * norm).square() + (shaken * norm).square()) + smallest**2 * gradient.numel()
     for seen in calls:
         u, smallest = _precision(seen.dtype)
         known = loss_error if loss_error.shape == seen.h.shape else loss_error.mean()  # the layer folds the batch

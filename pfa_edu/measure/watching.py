@@ -28,7 +28,7 @@ class Sizes(NamedTuple):
 
 
 class Watch:
-    """While :meth:`on` lasts: ``rms`` of every layer's output, in the order of the calls, and ``sizes`` of its calls."""
+    """While :meth:`on` lasts: ``rms`` of every layer's output, in the order of calls, and ``sizes`` of each call."""
 
     def __init__(self) -> None:
         self._squares: dict[str, Tensor] = {}
@@ -75,8 +75,9 @@ class Watch:
 
 
 def _squares(t: Tensor) -> Tensor:
-    """‖t_n‖² of every sample, (batch,), summed in float64: half precision would overflow."""
-    return torch.linalg.vector_norm(t.detach().flatten(1), dim=1, dtype=torch.float64).square()
+    """‖t_n‖² of every sample, (batch,), in float64; half precision is summed in float32, where it cannot overflow."""
+    sums = torch.promote_types(t.dtype, torch.float32)
+    return torch.linalg.vector_norm(t.detach().flatten(1), dim=1, dtype=sums).double().square()
 
 
 def _overlap(weight: Tensor, h: Tensor, out: torch.Size) -> float:

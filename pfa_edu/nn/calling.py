@@ -55,7 +55,5 @@ def with_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
         return changed
     if isinstance(value, (tuple, list)):
         parts = [with_tensors(part, change) for part in value]
-        return (
-            type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-        )  # named or plain tuple
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)  # named or plain tuple
     return value

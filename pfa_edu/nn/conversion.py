@@ -16,6 +16,7 @@ from ..errors import ConfigError
 from ..rules import Rule
 from ..rules import rule as rule_by_name
 from .attention import MultiheadAttention, Projection
+from .auditing import audit
 from .calling import call
 from .direct import bus_of, connect_dfa
 from .kinds import KINDS, Conv1D, Generic, generic, is_conv1d
@@ -23,7 +24,7 @@ from .layer import RuleLayer
 from .lazy import is_lazy, wait
 from .reach import rebind, survey
 from .routing import route, used_functionally
-from .usage import used_outside
+from .usage import uses
 
 
 class ConversionWarning(UserWarning):
@@ -50,7 +51,8 @@ def convert(
     ``skip``: names, or patterns such as ``"layer4.*"``, of layers that stay as they are.
     ``init``: 'keep' the model's weights (and draw only the feedback), or 'xavier' for the paper's initial values.
     ``example``: a batch of inputs (a tensor, a tuple of arguments, a dict of keyword arguments); with it the model is
-    run to find weights that are also used outside their own layer's forward, and what of that can be mended is.
+    run to find weights that are also used outside their own layer's forward, and what of that can be mended is. Then
+    :func:`pe.audit` looks at the result, and the warning says what it found.
     ``inplace``: convert the model itself. Make the optimiser afterwards: it has to hold the feedback.
     ``verbose``: print what was converted.
 
@@ -65,8 +67,7 @@ def convert(
     rule = rule_by_name(rule)
     if init not in ("keep", "xavier"):
         raise ConfigError(f"init {init!r}: 'keep' the model's weights, or draw the paper's with 'xavier'")
-    if not inplace:
-        model = copy.deepcopy(model)
+    model, new = (model, {}) if inplace else _copied(model)
     if example is not None and any(is_lazy(m) for m in model.modules()):
         with torch.no_grad():
             call(model, example)  # lazy layers become real
@@ -83,16 +84,15 @@ def convert(
     rule = rule.for_network(_outputs(list(targets.values())))  # skipped or not, the last one is the network's head
     if init == "xavier":  # all forward weights first: at one seed every rule then starts from the same W
         _xavier(chosen)
-    made: dict[int, nn.Module] = {}
     for name, module in chosen.items():
         if is_lazy(module):
             wait(module, functools.partial(_adopt, rule=rule, root=model))
             bus_of(model)  # in time for the first batch, should the rule need it
         elif _adopt(module, rule, None):
-            made[id(module)] = module
+            new[id(module)] = module
         else:
             unreached[name] = f"a {type(module).__name__} with a forward of its own, which DFA cannot reach"
-    rebind(model, made)
+    rebind(model, new)
     reached = {n: m for n, m in model.named_modules() if isinstance(m, RuleLayer)}
     route(model, used_functionally(model, list(reached)), reached)
     connect_dfa(model)
@@ -104,10 +104,23 @@ def convert(
     if verbose:
         s = "s" if len(count) > 1 else ""
         print(f"pfa_edu: {len(count)} layer{s} now learn{'' if s else 's'} by {rule}: {_listed(count)}")
+    said = []
     if unreached:
         named = "; ".join(f"{name} ({why})" for name, why in unreached.items())
-        warnings.warn(f"not converted, still learning by backprop: {named}", ConversionWarning, stacklevel=2)
+        said.append(f"not converted, still learning by backprop: {named}")
+    if example is not None and reached:
+        found = audit(model, *example) if isinstance(example, tuple) else audit(model, example)
+        said += [f"on this example: {'; '.join(found.problems)}"] if found.problems else []
+    if said:
+        warnings.warn(". ".join(said), ConversionWarning, stacklevel=2)
     return model
+
+
+def _copied(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
+    """A deep copy, and every module in it by the id of its original."""
+    memo: dict[int, Any] = {}
+    made = copy.deepcopy(model, memo)
+    return made, {id(m): memo[id(m)] for m in model.modules() if id(m) in memo}
 
 
 def _matches(name: str, patterns: list[str]) -> bool:
@@ -163,13 +176,18 @@ def _adopt(module: nn.Module, rule: Rule, root: nn.Module | None) -> bool:
 
 def _mend(model: nn.Module, reached: dict[str, RuleLayer], example: Any) -> dict[str, str]:
     """Routes weights that are used outside their layer; what is used so even then goes back to backprop, named."""
-    outside = [n for n in used_outside(model, reached, example) if not isinstance(reached[n], Projection)]
-    if outside:
-        route(model, outside, reached)
-        outside = used_outside(model, reached, example)
-    for name in outside:
+
+    def outside() -> list[str]:
+        found = uses(model, reached, example).items()
+        return [name for name, use in found if use.outside and not isinstance(reached[name], Projection)]
+
+    names = outside()
+    if names:
+        route(model, names, reached)
+        names = outside()
+    for name in names:
         strip_layer(reached[name])
-    return dict.fromkeys(outside, "its weight is used outside its forward")
+    return dict.fromkeys(names, "its weight is used outside its forward")
 
 
 def strip(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -183,15 +201,17 @@ def strip(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     >>> type(strip(net).fc1), list(strip(net).state_dict())
     (<class 'torch.nn.modules.linear.Linear'>, ['fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias'])
     """
-    if not inplace:
-        model = copy.deepcopy(model)
+    model, new = (model, {}) if inplace else _copied(model)
     for module in list(model.modules()):
         if isinstance(module, MultiheadAttention):
+            new[id(module)] = module
             for name in "qkv":
                 del module._modules[name]
             cast(Any, module).__class__ = nn.MultiheadAttention
     for layer in [m for m in model.modules() if isinstance(m, RuleLayer)]:
         strip_layer(layer)
+        new[id(layer)] = layer
+    rebind(model, new)
     for module in model.modules():  # what routes and DFA's bus have hung on modules
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             for key, hook in list(hooks.items()):

@@ -50,8 +50,12 @@ class Generic(RuleLayer):
             return own(h, *args, **kwargs)
 
         def op(x: Tensor, weight: Tensor) -> Tensor:
-            with contextlib.nullcontext() if weight is self.weight else _in_place_of_weight(self, weight):
-                return own(x, *args, **kwargs)
+            self.__dict__["_inside"] = True  # see routing.py
+            try:
+                with contextlib.nullcontext() if weight is self.weight else _in_place_of_weight(self, weight):
+                    return own(x, *args, **kwargs)
+            finally:
+                del self.__dict__["_inside"]
 
         return self._recorded(h, functional.generic(op, h, self.weight, self._path(h, feedback), self.original))
 

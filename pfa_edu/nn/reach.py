@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -78,26 +79,73 @@ def _obstacle(module: nn.Module, owners: dict[int, set[int]]) -> str | None:
     return None
 
 
-def rebind(model: nn.Module, converted: dict[int, nn.Module]) -> None:
-    """Bound methods of converted layers, kept as attributes somewhere in the model, become those of their new class.
+def rebind(model: nn.Module, new: dict[int, nn.Module]) -> None:
+    """What the model's attributes hold of the modules in ``new`` (by id of what each was) becomes what they are now.
 
+    That is bound methods of converted layers, which would still be those of the class before, and functions that hold
+    modules or methods in their closure: a deep copy shares these functions with the original, and its layers as well.
     A list of layers needs nothing of the kind: it holds the same objects.
     """
     for module in model.modules():
         for name, value in list(vars(module).items()):
-            new = _rebound(value, converted)
-            if new is not value:
-                vars(module)[name] = new
+            changed = value if name in ("_modules", "_parameters", "_buffers") else _rebound(value, new, ())
+            if changed is not value:
+                vars(module)[name] = changed
 
 
-def _rebound(value: Any, converted: dict[int, nn.Module]) -> Any:
-    if isinstance(value, types.MethodType) and id(value.__self__) in converted:
-        return getattr(converted[id(value.__self__)], value.__func__.__name__)
+def _rebound(value: Any, new: dict[int, nn.Module], inside: tuple[int, ...]) -> Any:
+    """``inside``: ids of the functions that we are within; one may hold itself."""
+    if isinstance(value, nn.Module):
+        return new.get(id(value), value) if inside else value
+    if isinstance(value, types.MethodType) and id(value.__self__) in new:
+        return _method(value.__func__, new[id(value.__self__)])
     if type(value) in (list, tuple):
-        return _same(value, type(value)(_rebound(v, converted) for v in value))
+        return _same(value, type(value)(_rebound(v, new, inside) for v in value))
     if type(value) is dict:
-        return _same(value, {k: _rebound(v, converted) for k, v in value.items()})
+        return _same(value, {k: _rebound(v, new, inside) for k, v in value.items()})
+    if isinstance(value, functools.partial):
+        inside = (*inside, id(value))
+        parts = _rebound((value.func, value.args, value.keywords), new, inside)
+        return value if parts[0] is value.func and parts[1:] == (value.args, value.keywords) else _partial(*parts)
+    if isinstance(value, types.FunctionType) and id(value) not in inside:
+        return _function(value, new, (*inside, id(value)))
     return value
+
+
+def _method(func: Any, module: nn.Module) -> Any:
+    """``func`` bound to ``module``; of its class, if that or the class before has it under that name."""
+    name = func.__name__
+    of_class = any(vars(cls).get(name) is func for cls in type(module).__mro__)
+    if hasattr(type(module), name) and (of_class or func.__module__.startswith(f"{__package__}.")):
+        return getattr(module, name)
+    return types.MethodType(func, module)
+
+
+def _partial(func: Any, args: tuple, keywords: dict) -> functools.partial:
+    return functools.partial(func, *args, **keywords)
+
+
+def _function(old: types.FunctionType, new: dict[int, nn.Module], inside: tuple[int, ...]) -> types.FunctionType:
+    """The function with what its closure and its defaults hold rebound; a cell may be shared, so it is not changed."""
+    cells = old.__closure__ or ()
+    before = (tuple(_content(cell) for cell in cells), old.__defaults__, old.__kwdefaults__)
+    after = tuple(_rebound(part, new, inside) for part in before)
+    if all(a is b for a, b in zip(before, after, strict=True)):
+        return old
+    contents, defaults, keywords = after
+    own = tuple(c if _content(c) is now else types.CellType(now) for c, now in zip(cells, contents, strict=True))
+    made = types.FunctionType(old.__code__, old.__globals__, old.__name__, defaults, own)
+    made.__kwdefaults__ = keywords
+    made.__dict__.update(old.__dict__)
+    made.__qualname__, made.__doc__, made.__module__ = old.__qualname__, old.__doc__, old.__module__
+    return made
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing in it yet
+        return None
 
 
 def _same(old: Any, new: Any) -> Any:

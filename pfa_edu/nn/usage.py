@@ -1,89 +1,119 @@
-"""Where a layer's weight is used: by its own forward, or also by somebody else."""
+"""Where a layer's weight is used: by its own forward, by a functional call sent to the layer, or by somebody else."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-from torch.autograd.graph import Node
+from torch import Tensor, nn
 
-from .calling import call, tensors
+from ..rules import Feedback
+from .calling import call
+from .graph import leaves
 from .layer import RuleLayer
 
 
-def used_outside(model: nn.Module, layers: Mapping[str, RuleLayer], example: Any) -> list[str]:
-    """Names of layers whose weight enters the graph of ``model(example)`` through another operation than their own.
+class Use(NamedTuple):
+    """``own``: calls of the layer's forward. ``routed``: functional calls that routing.py sent to the layer.
 
-    Each layer's own call is given a stand-in for its weight: whatever still reaches the weight is another use of it.
+    ``outside``: its weight also enters the graph through an operation that is neither.
     """
-    with stand_ins(layers), undisturbed(model), torch.enable_grad():
-        output = call(model, example)
-        found = leaves(output)
-    return [name for name, layer in layers.items() if id(layer.parameter) in found]
+
+    own: int
+    routed: int
+    outside: bool
+
+
+def uses(model: nn.Module, layers: Mapping[str, RuleLayer], example: Any) -> dict[str, Use]:
+    """How ``model(example)`` uses the weight of each layer.
+
+    Each layer's own computation is given a stand-in for its weight: whatever still reaches the weight is another use.
+    """
+    with stand_ins(layers) as counts, undisturbed(model), torch.enable_grad():
+        found = leaves(call(model, example))
+    return {n: Use(*counts[id(layer)], id(layer.parameter) in found) for n, layer in layers.items()}
 
 
 @contextlib.contextmanager
-def stand_ins(layers: Mapping[str, RuleLayer]) -> Iterator[None]:
-    """Within it each layer's own computation sees a copy of its weight."""
-    own = [layer for layer in layers.values() if "weight" in layer._parameters]
-    kept = {id(layer): layer.weight for layer in own}
+def stand_ins(layers: Mapping[str, RuleLayer]) -> Iterator[dict[int, list[int]]]:
+    """Within it each layer's own computation sees a copy of its weight.
+
+    Yields the number of calls so far by id of the layer: [its own forward, routed].
+    """
+    places = {id(layer): (*_place(layer), layer.parameter) for layer in layers.values()}
+    counts = {id(layer): [0, 0] for layer in layers.values()}
+    frozen = [p for *_, p in places.values() if not p.requires_grad]
     handles: list[Any] = []
 
     def swap(layer: Any, *_: Any) -> None:
-        layer._parameters["weight"] = nn.Parameter(layer.weight.detach())
+        registered, key, whole = places[id(layer)]
+        registered[key] = nn.Parameter(whole.detach())
+
+    def own(layer: Any, *_: Any) -> None:
+        counts[id(layer)][0] += 1
+        swap(layer)
 
     def back(layer: Any, *_: Any) -> None:
-        layer._parameters["weight"] = kept[id(layer)]
+        registered, key, whole = places[id(layer)]
+        registered[key] = whole
 
     @contextlib.contextmanager
-    def swapped(layer: RuleLayer) -> Iterator[None]:
+    def routed(layer: RuleLayer) -> Iterator[None]:
+        counts[id(layer)][1] += 1
         swap(layer)
         try:
             yield
         finally:
             back(layer)
 
-    for layer in own:
-        handles += [layer.register_forward_pre_hook(swap), layer.register_forward_hook(back, always_call=True)]
-        layer.__dict__["_watched"] = functools.partial(swapped, layer)  # for calls that routing.py sends to it
+    for layer in layers.values():
+        handles += [layer.register_forward_pre_hook(own), layer.register_forward_hook(back, always_call=True)]
+        layer.__dict__["_watched"] = functools.partial(routed, layer)  # for calls that routing.py sends to it
+    for p in frozen:  # whoever uses a frozen weight sends an error through it all the same
+        p.requires_grad_(True)
     try:
-        yield
+        yield counts
     finally:
         for handle in handles:
             handle.remove()
-        for layer in own:
+        for p in frozen:
+            p.requires_grad_(False)
+        for layer in layers.values():
             back(layer)
             del layer.__dict__["_watched"]
 
 
-def leaves(output: Any) -> set[int]:
-    """The ids of the parameters in the graph behind every tensor of ``output``."""
-    seen: set[Node] = set()
-    found: set[int] = set()
-    stack: list[Node | None] = [t.grad_fn for t in tensors(output)]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        found.add(id(getattr(node, "variable", None)))
-        stack += [n for n, _ in node.next_functions]
-    return found
+def _place(layer: RuleLayer) -> tuple[dict[str, Any], str]:
+    """Where the layer's parameter is registered, and as what: in the layer, or in the attention that it belongs to."""
+    whole = layer.parameter
+    for module in (layer, *getattr(layer, "_owner", ())):
+        for key, p in module._parameters.items():
+            if p is whole:
+                return module._parameters, key
+    return {"weight": whole}, "weight"  # it is computed from others: a stand-in would not be seen
 
 
 @contextlib.contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Afterwards buffers and the random stream are as they were."""
-    before = [(b, b.detach().clone()) for b in model.buffers()]
+    """Afterwards buffers and the random stream are as they were, and feedback keeps its present draw meanwhile."""
+    drawn = [m for m in model.modules() if isinstance(m, Feedback) and m.training]
+    before: list[tuple[dict[str, Any], str, Tensor, Tensor]] = [
+        (m._buffers, key, b, b.detach().clone())
+        for m in model.modules() for key, b in m._buffers.items() if b is not None
+    ]  # fmt: skip
     cuda = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    for m in drawn:
+        m.training = False
     try:
         with torch.random.fork_rng(devices=cuda):
             yield
     finally:
+        for m in drawn:
+            m.training = True
         with torch.no_grad():
-            for b, old in before:
+            for registered, key, b, old in before:
+                registered[key] = b  # a forward may have put another tensor there
                 b.copy_(old)

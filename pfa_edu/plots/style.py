@@ -27,6 +27,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .._files import write
 from ..rules import Look
+from .on_page import picture_html
 
 INK, GREY, PAPER = "#222222", "#666666", (0, (4, 2))
 _FRAME, _GRID = "#AAAAAA", "#E8E8E8"
@@ -44,6 +45,11 @@ class Figure(figure.Figure):
         self.savefig(buffer, format="png", dpi=160)
         width, height = self.get_size_inches() * 80
         return buffer.getvalue(), {"width": int(width), "height": int(height)}
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        png, size = self._repr_png_()
+        alt = self.get_suptitle() or "figure"
+        return {"text/html": picture_html(png, size["width"], alt), "image/png": png}, {"image/png": size}
 
 
 def themed(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:

@@ -89,6 +89,7 @@ def home(tmp_path_factory) -> Path:
                 smoke = {"cell_type": "code", "id": "smoke", "metadata": {}, "source": text}
                 cells.insert(at + 1, smoke | {"execution_count": None, "outputs": []})
         (home / "notebooks" / source.name).write_text(json.dumps(notebook), encoding="utf-8")
+    shutil.copytree(ROOT / "notebooks" / "app", home / "notebooks" / "app")
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True)
     overrides.write_text(json.dumps(_QUIET))
@@ -96,8 +97,8 @@ def home(tmp_path_factory) -> Path:
 
 
 @contextlib.contextmanager
-def served(home: Path, name: str, command: list[str], ready: str) -> Iterator[str]:
-    """Runs a server until the with-block ends; gives its address once ``ready`` answers."""
+def served(home: Path, name: str, command: list[str], ready: str, folder: str = "") -> Iterator[str]:
+    """Runs a server in a folder of notebooks until the with-block ends; gives its address once ``ready`` answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -111,8 +112,9 @@ def served(home: Path, name: str, command: list[str], ready: str) -> Iterator[st
     (ROOT / "artifacts").mkdir(exist_ok=True)
     with open(ROOT / "artifacts" / f"{name}.log", "wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", *command, f"--port={port}"], cwd=home / "notebooks", env=env, stdout=log, stderr=log
-        )
+            [sys.executable, "-m", *command, f"--port={port}"],
+            cwd=home / "notebooks" / folder, env=env, stdout=log, stderr=log,
+        )  # fmt: skip
         try:
             until = time.monotonic() + 120
             while not _answers(address + ready):
@@ -151,9 +153,17 @@ def lab(home) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def voila(home) -> Iterator[str]:
-    """The address of the race as a page, as ``make app`` serves it."""
-    command = ["voila", "04_race.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", "--Voila.port_retries=0"]
-    with served(home, "voila", command, "/voila/static/voila.js") as address:
+    """The address of the race as a page, as ``make app`` serves it, with less patience for a page that was closed."""
+    page = home / "notebooks" / "app" / "race.ipynb"
+    notebook = json.loads(page.read_text(encoding="utf-8"))
+    hurry = "from pfa_edu.lessons.explorers import live\nlive.BEAT_S, live.ALONE_S = 1.0, 15.0\n"
+    notebook["cells"][0]["source"].insert(0, hurry)
+    page.write_text(json.dumps(notebook), encoding="utf-8")
+    command = [
+        "voila", "race.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", "--Voila.port_retries=0",
+        "--MappingKernelManager.cull_idle_timeout=10", "--MappingKernelManager.cull_interval=2",
+    ]  # fmt: skip
+    with served(home, "voila", command, "/voila/static/voila.js", "app") as address:
         yield address
 
 

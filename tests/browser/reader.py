@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pfa_edu.lessons.explorers.page import LIVE
+
 # Messages of JupyterLab and the browser themselves, about nothing that is ours.
 _NOT_OURS = (
     "favicon", "ResizeObserver", "/lsp", "/api/workspaces", "/api/translations", "/static/lab", "jlab_core",
@@ -45,12 +47,15 @@ class Reader:
 
     def run_all(self, timeout_s: float = 180) -> None:
         """Run All Cells; fails on an error output, on anything in stderr, and if the kernel does not come to rest."""
+        counts = f"{_NOTEBOOK}.model.toJSON().cells.map(c => c.execution_count ?? 0)"
+        before = max(self.page.evaluate(counts))
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         self.page.wait_for_function(
             f"""() => {{
                 const code = {_NOTEBOOK}.model.toJSON().cells.filter(c => c.cell_type === 'code');
                 const failed = code.some(c => c.outputs.some(o => o.output_type === 'error'));
-                return {_SESSION}.session.kernel.status === 'idle' && (failed || code.every(c => c.execution_count));
+                const ran = code.every(c => c.execution_count > {before});
+                return {_SESSION}.session.kernel.status === 'idle' && (failed || ran);
             }}""",
             timeout=timeout_s * 1000,
         )
@@ -137,6 +142,39 @@ class Reader:
         )  # fmt: skip
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:
             return np.asarray(image.convert("RGB"))
+
+    def layout(self, nth: int = 0) -> dict[str, float]:
+        """How the ``nth`` explorer stands on the page, in its pixels.
+
+        ``cell``, ``width``, ``height``: of the room it has and of its picture; ``grown``: page pixels per pixel of the
+        picture; ``together``: from the first control to the picture's lower edge; ``screen``: what a reader sees at
+        once; ``track``: the shortest visible slider's track; ``cut``: drop-downs that do not show their whole choice.
+        """
+        return self.page.locator(f".{LIVE}").nth(nth).evaluate(
+            """box => {
+                const image = box.querySelector('img'), seen = image.getBoundingClientRect();
+                const grown = Math.min(seen.width / image.naturalWidth, seen.height / image.naturalHeight);
+                const scroller = box.closest('.jp-WindowedPanel-outer') ?? document.documentElement;
+                const tracks = [...box.querySelectorAll('.noUi-base')].map(t => t.getBoundingClientRect().width);
+                const pen = document.createElement('canvas').getContext('2d');
+                const cut = [...box.querySelectorAll('select')].filter(choice => {
+                    pen.font = getComputedStyle(choice).font;
+                    const text = choice.selectedOptions[0].text;
+                    return choice.clientWidth > 0 && choice.clientWidth < pen.measureText(text).width + 20;
+                });
+                return {
+                    cell: box.parentElement.clientWidth, grown,
+                    width: grown * image.naturalWidth, height: grown * image.naturalHeight,
+                    together: seen.bottom - box.getBoundingClientRect().top,
+                    screen: scroller.clientHeight, track: Math.min(...tracks.filter(t => t > 0)), cut: cut.length,
+                };
+            }"""
+        )  # fmt: skip
+
+    def looks(self, image: Any) -> np.ndarray:
+        """The pixels of an element as the reader sees them, (height, width, 3) uint8: in the theme's colours."""
+        with Image.open(io.BytesIO(image.screenshot())) as shot:
+            return np.asarray(shot.convert("RGB"))
 
     def cut_off(self) -> list[str]:
         """The controls that reach beyond their cell's right edge, where nobody can see or use them."""

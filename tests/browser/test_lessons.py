@@ -43,6 +43,7 @@ def test_dragging_the_ratio_moves_angle_and_picture(lab, reader):
     shown = float(re.search(r"is ([\d.]+)°", told)[1])
     assert shown == pytest.approx(alignment_limit(100), abs=0.3)
     explorer = dimensions.explorer()
+    explorer.answer()
     for ratio, seen in ((1, at_1), (100, at_100)):
         explorer.set(ratio=ratio)
         assert f"Ratio {ratio}: " in explorer.text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 
@@ -85,11 +87,37 @@ def test_race_in_jupyterlab(lab, reader):
 
 
 def test_race_as_a_voila_page(voila, reader):
-    reader.page.goto(voila, wait_until="commit")
-    reader.page.wait_for_selector(
+    page = reader.page
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(voila, wait_until="commit")
+    page.wait_for_selector(
         "img.widget-image, .jp-RenderedText[data-mime-type*=error]", timeout=400_000
     )  # it shows nothing before the last cell has run
-    assert reader.page.locator("[data-mime-type*=error]").all_inner_texts() == []
-    assert reader.page.get_by_text("import lesson").count() == 0, "a page shows no code"
+    assert page.locator("[data-mime-type*=error]").all_inner_texts() == []
+    assert page.get_by_text("import race").count() == 0, "a page shows no code"
+    page.wait_for_timeout(1000)
+    seen = page.locator("img.widget-image").bounding_box()
+    assert seen["y"] + seen["height"] <= 720, "the page opens on the picture"
+    reader.keep("voila_race_start")
     _play(reader)
-    reader.keep("voila_race", nth=0)
+    reader.keep("voila_race")
+
+    kernel = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    reader.press("Play")
+    reader.page.wait_for_timeout(4000)
+    assert _alive(voila, kernel)
+    page.goto("about:blank")  # closed, while the race goes on
+    until = time.monotonic() + 150
+    while _alive(voila, kernel):
+        assert time.monotonic() < until, "its kernel runs for ever"
+        page.wait_for_timeout(500)
+
+
+def _alive(voila: str, kernel: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{voila}/api/kernels/{kernel}", timeout=30) as answer:
+            return answer.status == 200
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+        return False

@@ -7,9 +7,10 @@ Importing this package needs no ipywidgets, which come with the extra ``notebook
 >>> explorer.set(ratio=100)            # doctest: +SKIP
 """
 
-from .base import Explorer, static_only
+from .base import Explorer
 from .controls import Button, Choice, Number, Switch
 from .live import LiveExplorer
+from .page import static_only
 from .picture import Picture, tidy
 
 __all__ = ["Button", "Choice", "Explorer", "LiveExplorer", "Number", "Picture", "Switch", "static_only", "tidy"]

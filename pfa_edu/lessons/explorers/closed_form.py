@@ -30,13 +30,14 @@ OUT, FAN_IN = 100, 256  # as in the paper's figure
 LR, MOMENTUM = 0.01, 0.9  # as in the paper's MNIST experiment
 LONGEST = 5000
 CONTROLS = (
-    Number("steps", "Training steps", "SGD steps at learning rate 0.01, momentum 0.9", 0, LONGEST, 900, 25,
+    Number("steps", "Training steps", "SGD steps at learning rate 0.01, momentum 0.9", 0, LONGEST, 0, 25,
            whole=True),
     Number("weight_decay", "Weight decay", "The paper takes 0.03 in its first epoch on MNIST", 1e-4, 0.1, 0.03,
            step=0.1, log=True),
     Number("ratio", "Ratio mid / out", "Mid neurons per output neuron", 1, 100, 10, step=0.05, log=True),
     Number("seed", "Seed", "Another draw of B, R, W and of what is learned", 0, 99, 0, whole=True),
 )  # fmt: skip
+QUESTION = "Predict first: what turns F towards W, and how far? Then move a control."
 _GRID = (LONGEST * np.linspace(0, 1, 41) ** 2).round().astype(int)  # denser where the curves are steep
 
 
@@ -131,7 +132,7 @@ class ClosedFormPicture(FourMatrices):
         line: dict[str, Any] = {"color": style.colour, "linewidth": 1.8}
         tidy(self.left, "What is left of the start: a", "Training steps", "a")
         self.left.set(xlim=(-0.01 * LONGEST, 1.01 * LONGEST), ylim=(-0.06, 1.1))
-        self.angle_axes("The angle falls to its floor", "Training steps")
+        self.angle_axes("The angle between F and W", "Training steps")
         self.right.set_xlim(-0.01 * LONGEST, 1.01 * LONGEST)
         (self._a, self._a_dot), (self._angle, self._angle_dot) = (
             self.live(ax.plot([], [], **line)[0], ax.plot([], [], **dot)[0]) for ax in (self.left, self.right)
@@ -140,7 +141,10 @@ class ClosedFormPicture(FourMatrices):
             *(ax.text(0, 0, "", fontsize=10.5, fontweight="bold", color=INK) for ax in (self.left, self.right))
         )
         (self._floor,) = self.live(self.right.plot([], [], color=INK, linestyle=":", linewidth=1.6)[0])
-        self.right.legend([self._floor], ["floor: arctan(1/√ratio)"], loc="upper right", frameon=False, fontsize=9)
+        legend = self.right.legend(
+            [self._floor], ["floor: arctan(1/√ratio)"], loc="upper right", frameon=False, fontsize=9
+        )
+        self.answers(self._a, self._angle, self._floor, legend)
 
     def show(self, result: Faded) -> None:
         start, a = result.start, result.a
@@ -148,6 +152,7 @@ class ClosedFormPicture(FourMatrices):
         scale = W.std().item()
         for place, matrix in enumerate((start.G @ W, a * start.E, start.feedback(a), W)):
             self.show_matrix(place, matrix, scale)
+        self.show_cloud(start.feedback(a), W, result.angle, rule_look("pfa").colour)
         floor = alignment_limit(start.ratio)
         self._a.set_data(result.grid, result.a_curve)
         self._angle.set_data(result.grid, result.angle_curve)
@@ -164,4 +169,4 @@ class ClosedFormPicture(FourMatrices):
 
 def explorer() -> Explorer:
     """The explorer of the closed form: training time, weight decay, ratio, seed."""
-    return Explorer(CONTROLS, compute, ClosedFormPicture(), summary)
+    return Explorer(CONTROLS, compute, ClosedFormPicture(), summary, question=QUESTION, static={"steps": 900})

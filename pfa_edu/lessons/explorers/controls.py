@@ -17,7 +17,9 @@ from typing import Any
 
 from ...errors import ConfigError, unknown
 
-_LABEL, _WIDE, _TEXT = "125px", "315px", "74px"  # two controls side by side in JupyterLab on a screen of 1280 pixels
+_LABEL, _TEXT = "120px", "66px"
+# A control takes a share of its row. At 310 pixels a slider's track still has 100 beside its label and its field.
+SHARE = {"flex": "1 1 310px", "min_width": "min(310px, 100%)", "max_width": "400px", "width": "auto"}
 Told = Callable[[str, Any], None]  # a control's way to say: the reader set ``name`` to this value
 
 
@@ -62,7 +64,7 @@ class Number:
             if (number < bound) if side == "below" else (number > bound):
                 return kind(bound), f"{self.label} {number:g} is {side} {bound:g}: set to {bound:g}."
         if self.whole and number != round(number):
-            return round(number), f"{self.label} {number:g} is no whole number: set to {round(number)}."
+            return round(number), f"{self.label} {number:g} is not a whole number: set to {round(number)}."
         return kind(number), ""
 
     def build(self, told: Told, live: bool) -> tuple[Any, Callable[[Any], None]]:
@@ -70,7 +72,7 @@ class Number:
         w = require_ipywidgets()
         common = {
             "description": self.label, "tooltip": self.tooltip, "continuous_update": live, "readout": False,
-            "style": {"description_width": _LABEL}, "layout": w.Layout(width=_WIDE),
+            "style": {"description_width": _LABEL}, "layout": w.Layout(flex="1 1 auto", width="auto", min_width="0"),
         }  # fmt: skip
         if self.log:
             low, high = math.log10(self.low), math.log10(self.high)
@@ -80,7 +82,10 @@ class Number:
             slider = cls(self.default, min=self.low, max=self.high, step=self.step, **common)
         # A slider's own readout cuts a typed value without a word; this field passes it on, and ``clean`` speaks.
         text = (w.IntText if self.whole else w.FloatText)(
-            self.default, continuous_update=False, tooltip=f"{self.label}: type a value", layout=w.Layout(width=_TEXT)
+            self.default,
+            continuous_update=False,
+            tooltip=f"{self.label}: type a value",
+            layout=w.Layout(flex=f"0 0 {_TEXT}", width=_TEXT),
         )
         stands_at = None
 
@@ -99,7 +104,7 @@ class Number:
         slider.observe(moved, "value")
         text.observe(lambda change: told(self.name, change["new"]), "value")
         show(self.default)
-        return w.HBox([slider, text]), show
+        return w.HBox([slider, text], layout=w.Layout(**SHARE)), show
 
     def _steps(self, value: float) -> float:
         """Steps from ``low`` to ``value``."""
@@ -136,7 +141,7 @@ class Choice:
         w = require_ipywidgets()
         box = w.Dropdown(
             options=list(self.options.items()), value=self.default, description=self.label, tooltip=self.tooltip,
-            style={"description_width": _LABEL}, layout=w.Layout(width=_WIDE),
+            style={"description_width": _LABEL}, layout=w.Layout(**SHARE),
         )  # fmt: skip
         box.observe(lambda change: told(self.name, change["new"]), "value")
         return box, lambda value: setattr(box, "value", value)
@@ -158,7 +163,7 @@ class Switch:
         w = require_ipywidgets()
         box = w.Checkbox(
             self.default, description=self.label, tooltip=self.tooltip,
-            style={"description_width": _LABEL}, layout=w.Layout(width=_WIDE),
+            style={"description_width": _LABEL}, layout=w.Layout(**SHARE),
         )  # fmt: skip
         box.observe(lambda change: told(self.name, change["new"]), "value")
         return box, lambda value: setattr(box, "value", value)

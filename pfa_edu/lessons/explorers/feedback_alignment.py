@@ -40,9 +40,9 @@ CONTROLS = (
     Number("width", "Neurons per layer", "Size of every hidden layer", 16, 256, 64, step=16, whole=True),
     Number("depth", "Hidden layers", "Each hidden layer's error comes through one more random matrix", 1, DEEPEST, 2,
            whole=True),
+    Number("lr", "Learning rate", "Of SGD with momentum 0.9", 0.001, 0.03, 0.005, step=0.1, log=True),
     Number("size", "Initial size", "Of the first weights: 1 is Xavier's size; small ones are soon forgotten", 0.1, 1, 1,
            step=0.1),
-    Number("lr", "Learning rate", "Of SGD with momentum 0.9", 0.001, 0.03, 0.005, step=0.1, log=True),
     Number("seed", "Seed", "Another draw of the weights, the feedback and the batches", 0, 99, 0, whole=True),
 )  # fmt: skip
 
@@ -132,7 +132,7 @@ class AlignmentPicture(Picture):
     """Accuracy of FA and BP; FA's gradient angle per hidden layer; the angle between F and W."""
 
     def __init__(self) -> None:
-        super().__init__(12, 4.4)
+        super().__init__(11.5, 4.4)
         accuracy, gradient, path = self.figure.subplots(1, 3)
         tidy(accuracy, "Test accuracy", "Training steps", "%")
         tidy(

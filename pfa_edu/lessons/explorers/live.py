@@ -15,13 +15,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from .base import Explorer
-from .controls import Button, Control
+from .controls import Button, Control, require_ipywidgets
 from .picture import Picture
 
 # Seconds of steps between two pictures: so many times what drawing one took, within these bounds. Drawing then takes
 # less than a fifth of the steps' time, and a press waits less than 0.2 s.
 SLICE_S, STEPS_PER_DRAWING = (0.06, 0.1), 5
 REST_S = 0.003  # in which the kernel reads its messages
+BEAT_S = 5.0  # between two signs of life that a page sends while something plays
+# So long without one, and the page is closed. Browsers let a page in the background speak once a minute.
+ALONE_S = 150.0
 
 
 class LiveExplorer(Explorer):
@@ -41,6 +44,8 @@ class LiveExplorer(Explorer):
         self.step_run, self.static_steps = step, static_steps
         self._task: asyncio.Task | None = None
         self._interrupted = False
+        self._pulse: Any = None  # the widget whose page sends signs of life
+        self._heard: float | None = None  # when the last one came since Play was pressed
         buttons = (
             Button("Play", "Train until it is done or paused", "play", self.play),
             Button("Pause", "Stop after the present step; Play goes on from there", "pause", self.pause),
@@ -59,12 +64,14 @@ class LiveExplorer(Explorer):
         """Starts the task; does nothing if it runs. Needs a running event loop, as every notebook has."""
         if not self.playing:
             self._alone()
-            self._interrupted = False
+            self._interrupted, self._heard = False, None
+            self._beat(True)
             self._task = asyncio.get_running_loop().create_task(self._play())
 
     def pause(self) -> None:
         """Stops the task where it is; what was computed stays."""
         was_playing = self.playing
+        self._beat(False)
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -104,7 +111,7 @@ class LiveExplorer(Explorer):
     async def _play(self) -> None:
         more, slice_s = True, SLICE_S[0]
         try:
-            while more and not self._interrupted:
+            while more and not self._interrupted and not self._deserted():
                 self._hear_interrupt()
                 try:
                     more, drawing = self._frame(slice_s)
@@ -116,10 +123,31 @@ class LiveExplorer(Explorer):
             if signal.getsignal(signal.SIGINT) == self._on_interrupt:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._task = None
+        self._beat(False)
         if self._interrupted:
             self.status = "Interrupted: Play goes on from here."
+        elif self._deserted():
+            self.status = "Paused, since its page was closed: Play goes on from here."
         self._measure()
         self.redraw()
+
+    def _rows(self, first: Any, buttons: list[Any], more: Any) -> list[Any]:
+        """With the pulse, which nobody sees: ipywidgets' own player, whose page counts while it is open."""
+        w = require_ipywidgets()
+        self._pulse = w.Play(interval=round(1000 * BEAT_S), max=10**9, layout=w.Layout(display="none"))
+        self._pulse.observe(self._on_beat, "value")
+        return [*super()._rows(first, buttons, more), self._pulse]
+
+    def _beat(self, on: bool) -> None:
+        if self._pulse is not None:
+            self._pulse.playing = on
+
+    def _on_beat(self, _: Any) -> None:
+        self._heard = time.monotonic()
+
+    def _deserted(self) -> bool:
+        """Whether the page that sent signs of life has ceased to. Where none ever came, nothing is known."""
+        return self._heard is not None and time.monotonic() - self._heard > ALONE_S
 
     def _frame(self, slice_s: float) -> tuple[bool, float]:
         """Steps for ``slice_s`` seconds, then a picture: whether there is more to do, and the seconds of drawing."""

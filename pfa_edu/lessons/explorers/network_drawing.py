@@ -20,7 +20,7 @@ from .race_engine import Entry
 
 # Cividis without its pale end: readable by the colour-blind, and dark = aligned in a grey print too.
 ANGLES = mpl.colormaps["cividis"].resampled(91)
-_TOP, _LOW = (0.60, 0.92), (0.17, 0.47)  # the heights between which neurons stand: forward, feedback
+_TOP, _LOW = (0.63, 0.91), (0.17, 0.45)  # the heights between which neurons stand: forward, feedback
 _GAP = 0.02  # between a neuron's middle and the lines
 _DRAWN = 5  # neurons drawn of a layer, however many it has
 _MID = 7  # of PFA's mid neurons
@@ -53,13 +53,14 @@ class NetworkDrawing:
             ax.plot(*points.T, "o", color="white", markeredgecolor=INK, markersize=5, zorder=3)
         for points in self._errors:
             ax.plot(*points.T, "s", color="white", markeredgecolor=GREY, markersize=4.2, zorder=3)
-        ax.text(0.0, 1.0, "forward W →", fontsize=7.5, color=GREY, va="center")
-        ax.text(0.0, 0.535, f"← feedback: {self.rule.equation or entry.name}", fontsize=7.5, color=GREY, va="center")
+        ax.text(0.0, 1.0, "forward W →", fontsize=9, color=GREY, va="center")
+        told = (self.rule.equation or entry.name).partition(",")[0]  # "F = B R", not by which way
+        ax.text(0.0, 0.54, f"← feedback: {told}", fontsize=9, color=GREY, va="center")
         self.feedback: dict[str, PathPatch] = {}
         self.middles: dict[str, float] = {}
         for name, (left, right) in zip(layers, pairwise(self._errors), strict=True):
             self.middles[name] = (left[0, 0] + right[0, 0]) / 2
-            ax.text(self.middles[name], 0.09, name, fontsize=7.5, color=GREY, ha="center", va="center")
+            ax.text(self.middles[name], 0.09, name, fontsize=9, color=GREY, ha="center", va="center")
             if not direct:
                 self.feedback[name] = self._path(name, left, right)
         if direct:

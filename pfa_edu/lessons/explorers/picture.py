@@ -49,6 +49,8 @@ class Picture:
         self.figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         self.canvas = FigureCanvasAgg(self.figure)
         self._live: list[Artist] = []
+        self._answers: list[Artist] = []
+        self.asking = False
         self._frame: Any = None
 
     @property
@@ -63,6 +65,18 @@ class Picture:
             artist.set_animated(True)
         self._live.extend(artists)
         return artists
+
+    def answers(self, *artists: Artist) -> None:
+        """Says that these artists would tell the answer to the explorer's question: hidden while it is asked."""
+        self._answers.extend(artists)
+
+    def ask(self, asking: bool) -> None:
+        """Whether the question is asked, its answer hidden."""
+        if asking != self.asking:
+            self.asking = asking
+            self.reframe()
+        for artist in self._answers:
+            artist.set_visible(not asking)
 
     def show(self, result: Any) -> None:
         """Sets the live artists to ``result``."""

@@ -10,7 +10,8 @@ import torch
 
 from ...plots import rule_look
 from ...rules import known_rules
-from .controls import Choice, Control, Number, require_ipywidgets
+from .base import row
+from .controls import SHARE, Choice, Control, Number, require_ipywidgets
 from .live import LiveExplorer
 from .race_engine import DATASETS, LIMITS, MOST_RULES, Entry, Race, Settings
 from .race_picture import RacePicture
@@ -126,17 +127,19 @@ class RaceExplorer(LiveExplorer):
         self._measure()
         self.redraw()
 
-    def _arrange(self, built: dict[str, Any]) -> Any:
-        """A column for each lane, and under them the settings that all lanes share, in as many columns."""
+    def _arrange(self, built: dict[str, Any]) -> tuple[Any, Any]:
+        """At first the three rules; folded, a column of knobs for each lane, and what all lanes share."""
         w = require_ipywidgets()
-        width = self.picture.size[0] // MOST_RULES - 10
+        rules = row([built[f"rule{i}"] for i in range(1, MOST_RULES + 1)])
+        lanes = [[f"ratio{i}", f"density{i}"] for i in range(1, MOST_RULES + 1)]
+        shared = [name for name in built if not name[-1].isdigit()]
+        columns = [lane + shared[i::MOST_RULES] for i, lane in enumerate(lanes)]
+        boxes = [w.VBox([built[name] for name in column], layout=w.Layout(**SHARE)) for column in columns]
         for box in built.values():
-            main = box.children[0] if isinstance(box, w.HBox) else box
-            main.layout.width, main.style.description_width = f"{width - (100 if main is not box else 16)}px", "74px"
-        names = list(built)
-        lanes, shared = names[: 3 * MOST_RULES], names[3 * MOST_RULES :]
-        columns = [lanes[3 * i : 3 * i + 3] + shared[i::MOST_RULES] for i in range(MOST_RULES)]
-        return w.HBox([w.VBox([built[name] for name in column]) for column in columns])
+            box.layout.max_width = "100%"
+        for name in (name for column in columns for name in column):
+            built[name].layout.flex = "0 0 auto"
+        return rules, row(boxes)
 
 
 def explorer(static_steps: int = 60) -> RaceExplorer:

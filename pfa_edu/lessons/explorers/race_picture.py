@@ -29,6 +29,7 @@ _FIRST_SPAN = 64  # steps that the curves' axes begin with; they double whenever
 _BEST = 100.6  # the accuracy axis stretches towards this, so that 97 and 98 % can be told apart
 _SHADE = 3  # degrees by which an angle must change before its feedback path is drawn in another colour
 _CLASS_COLOURS = np.array([[0.95, 0.84, 0.62], [0.68, 0.86, 0.96], [0.70, 0.90, 0.82]])  # pale, for the map
+_WIDE, _HIGH = 11.5, 5.9  # inches: on a screen of 1280 by 720 the controls stay in sight
 _SCORES, _ANGLES = attrgetter("scores"), attrgetter("angles")
 _POINT_COLOURS = ("#9A6700", "#1B6FA8", "#00694C")
 
@@ -37,7 +38,7 @@ class RacePicture(Picture):
     """Shows a :class:`Race`. One of other rules, data or depth than the last is laid out from nothing."""
 
     def __init__(self) -> None:
-        super().__init__(11.5, 7.9)
+        super().__init__(_WIDE, _HIGH)
         self.figure.set_layout_engine("none")  # every place below is given
         self.race: Race | None = None
         self._kind: Any = None
@@ -104,11 +105,11 @@ class RacePicture(Picture):
         self._curves: list[Curve] = []
         self._tiles: list[Tile] = []
         self._numbers: list[Number] = []
-        accuracy = self._axes((0.06, 0.73, 0.41, 0.225), "Accuracy on held-out samples", "% (stretched towards 100)")
+        accuracy = self._axes((0.06, 0.755, 0.41, 0.195), "Accuracy on held-out samples, in % (stretched towards 100)")
         accuracy.set_yscale("function", functions=(lambda y: -np.log10(_BEST - y), lambda v: _BEST - 10.0**-v))
-        accuracy.set_yticks([0, 50, 80, 90, 95, 98, 100])
+        accuracy.set_yticks([0, 80, 90, 95, 98, 100])
         accuracy.set_ylim(0, 100)
-        gradient = self._axes((0.56, 0.73, 0.41, 0.225), "Gradient angle to backprop, hidden layers' mean", "degrees")
+        gradient = self._axes((0.56, 0.755, 0.41, 0.195), "Gradient angle to backprop, hidden layers' mean", "degrees")
         _degrees(gradient)
         for i, lane in enumerate(race.lanes):
             self._lane(race, lane, i, accuracy, gradient)
@@ -137,7 +138,7 @@ class RacePicture(Picture):
         hidden = layers[:-1]
         self._curve(gradient, i, _ANGLES, lambda now: float(np.mean([now.gradient[name] for name in hidden])), look)
 
-        head = self.figure.add_axes((left, 0.615, 0.31, 0.036))
+        head = self.figure.add_axes((left, 0.645, 0.31, 0.045))
         head.set(xlim=(0, 1), ylim=(0, 1))
         head.axis("off")
         head.plot([0.02], [0.5], **(look | {"markersize": 7 * style.size}))
@@ -146,14 +147,14 @@ class RacePicture(Picture):
         self._number(head, 1, 0.5, "rm", 10, lambda race: _said(race.lanes[i]))
 
         small = race.settings.dataset == "spirals"
-        place = self.figure.add_axes((left, 0.34, 0.185 if small else 0.31, 0.255))
+        place = self.figure.add_axes((left, 0.355, 0.185 if small else 0.31, 0.285))
         drawing = NetworkDrawing(
             place, lane.entry, layers, race.data.train_x[0].numel(), race.classes, direct=not lane.angles[0].path
         )
         for name in drawing.feedback:
             self._feedback(place, drawing, i, name)
         if small:
-            self._map(race, i, self.figure.add_axes((left + 0.19, 0.37, 0.12, 0.12 * 11.5 / 7.9)))
+            self._map(race, i, self.figure.add_axes((left + 0.19, 0.38, 0.12, 0.12 * _WIDE / _HIGH)))
         self._angles(race, lane, i, left, layers)
 
     def _feedback(self, place: Axes, drawing: NetworkDrawing, i: int, name: str) -> None:
@@ -166,10 +167,10 @@ class RacePicture(Picture):
             place, drawing.place(name), lambda race: round(degrees(race) / _SHADE) * _SHADE,
             lambda shade: [drawing.set_angle(name, shade)],
         )  # fmt: skip
-        self._number(place, drawing.middles[name], 0.02, "mm", 8.5, lambda race: f"{degrees(race):.0f}°")
+        self._number(place, drawing.middles[name], 0.02, "mm", 9, lambda race: f"{degrees(race):.0f}°")
 
     def _angles(self, race: Race, lane: Lane, i: int, left: float, layers: list[str]) -> None:
-        ax = self._axes((left + 0.025, 0.06, 0.27, 0.19), "")
+        ax = self._axes((left + 0.025, 0.06, 0.27, 0.18), "")
         _degrees(ax)
         if not lane.angles[0].path:
             ax.text(
@@ -196,7 +197,7 @@ class RacePicture(Picture):
         """What the network answers over the plane, and some of the held-out samples."""
         square = (-toy.REACH, toy.REACH)
         ax.set(xlim=square, ylim=square, xticks=[], yticks=[])
-        ax.set_title("what it answers", fontsize=7.5, color=GREY, pad=2)
+        ax.set_title("what it answers", fontsize=9, color=GREY, pad=2)
         image = ax.imshow(
             np.ones((2, 2, 3)), extent=(*square, *square), origin="lower", interpolation="nearest", animated=True
         )
@@ -219,11 +220,11 @@ class RacePicture(Picture):
 
     def _scale(self) -> None:
         """The colours of the feedback paths, under the networks."""
-        ax = self.figure.add_axes((0.36, 0.305, 0.28, 0.013))
+        ax = self.figure.add_axes((0.36, 0.315, 0.28, 0.015))
         ax.imshow([[angle_colour(degrees) for degrees in range(91)]], aspect="auto", extent=(0, 90, 0, 1))
         ax.set(xticks=[], yticks=[])
         for x, ha, text in ((-2, "right", "feedback path aligned, 0°"), (92, "left", "90°: F knows nothing of W")):
-            ax.text(x, 0.5, text, ha=ha, va="center", fontsize=8.5, color=INK)
+            ax.text(x, 0.5, text, ha=ha, va="center", fontsize=9, color=INK)
         ax.spines[:].set_visible(False)
 
     def _curve(self, ax: Axes, i: int, history: Callable, read: Callable[[Any], float], look: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ STAGES = (
     "the error reaches hidden layer 1",
 )
 CONTROLS = (
-    Number("stage", "Stage", "0: only the input; 6: every hidden neuron has its error", 0, 6, 6,
+    Number("stage", "Stage", "0: only the input; 6: every hidden neuron has its error", 0, 6, 0,
            whole=True),
     Choice("rule", "Feedback", "How the feedback synapses get their strength",
            {"Backprop: F = W": "bp", "Feedback alignment: F random, fixed": "fa", "Sign symmetry: F = s·sign(W)": "sf"},
@@ -122,7 +122,7 @@ class PathsPicture(Picture):
     """The forward path above, the error's path below; colour and width of a line are a synapse's sign and strength."""
 
     def __init__(self) -> None:
-        super().__init__(12, 6.4)
+        super().__init__(11.5, 5.7)
         ax = self.figure.add_subplot()
         ax.set(xlim=(-0.7, 3.5), ylim=(-0.3, 2.3))
         ax.axis("off")
@@ -221,4 +221,4 @@ def _along(start: tuple[float, float], end: tuple[float, float], part: float) ->
 
 def explorer() -> Explorer:
     """The explorer of the two paths: a stage of the computation, how the error comes back, one hidden neuron."""
-    return Explorer(CONTROLS, compute, PathsPicture(), summary, live=False)
+    return Explorer(CONTROLS, compute, PathsPicture(), summary, live=False, static={"stage": 6})
