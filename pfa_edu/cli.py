@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep_.set_defaults(command=_sweep)
 
     bench_ = add("bench", "a step of every rule against plain backprop")
-    bench_.add_argument("name", nargs="?", default="mnist", help="mnist, cifar10, adamw or imagenet (default mnist)")
+    bench_.add_argument("name", nargs="?", default="mnist", help="mnist, cifar10 or imagenet (default mnist)")
     bench_.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     bench_.add_argument("--threads", type=int, help="torch's threads (default: as they are)")
     bench_.add_argument("--json", type=Path, help="also write the table there")
