@@ -13,7 +13,8 @@ from typing import Any
 from . import text
 
 GOES_ON = "goes_on"  # metadata of a page that only repeats the heading of the one before it
-_LONG_CODE = 8  # lines: longer code leaves no room for what it shows
+_CODE = 0.7  # lines of text that a line of code is as high as
+_BESIDE_PICTURE = 5.0  # lines of text and code that leave a picture on the same page large enough to read
 
 
 def split(notebook: Any) -> Any:
@@ -23,22 +24,22 @@ def split(notebook: Any) -> Any:
     >>> cells = [v4.new_markdown_cell("# Title\\nFirst.\\n\\n## Next\\nSecond."), v4.new_code_cell("1 + 1")]
     >>> slides = split(v4.new_notebook(cells=cells))
     >>> [(slide_type(cell), cell.source) for cell in slides.cells]
-    [('slide', '# Title\\n\\nFirst.'), ('slide', '## Next\\n\\nSecond.'), ('subslide', '### Next'), ('-', '1 + 1')]
+    [('slide', '# Title\\n\\nFirst.'), ('slide', '## Next\\n\\nSecond.'), ('-', '1 + 1')]
     """
     slides = deepcopy(notebook)
     slides.cells = []
     slides.metadata.pop("widgets", None)  # the pictures are in the outputs; a slide has no kernel
-    running, empty = "", False  # the last heading; whether nothing but a heading is on the page so far
+    running, used = "", text.PAGE  # the last heading; the lines that the page holds so far
     for cell in notebook.cells:
         kind = slide_type(cell)
         if kind in ("skip", "notes"):
             slides.cells.append(deepcopy(cell))
         elif cell.cell_type == "markdown":
-            new, running, empty = _markdown(cell, kind, running)
+            new, running, used = _markdown(cell, kind, running)
             slides.cells += new
         elif cell.cell_type == "code" and not _housekeeping(cell):
-            slides.cells += _code(cell, kind, running, empty)
-            empty = False
+            slides.cells += _code(cell, kind, running, used)
+            used = text.PAGE
     return slides
 
 
@@ -55,15 +56,15 @@ def of_type(cell: Any, kind: str, **changes: Any) -> Any:
     return new
 
 
-def _markdown(cell: Any, kind: str, running: str) -> tuple[list[Any], str, bool]:
-    """The cell's slides, the heading that holds after it, and whether the last one has room for a picture."""
+def _markdown(cell: Any, kind: str, running: str) -> tuple[list[Any], str, float]:
+    """The cell's slides, the heading that holds after it, and the lines of text on the last one."""
     new: list[Any] = []
     content: list[str] = []
     head: tuple[int, str] | None = None
-    empty = False
+    used = 0.0
 
     def close() -> None:
-        nonlocal empty
+        nonlocal used
         if head is None and not content:
             return
         for number, page in enumerate(text.pages(content)):
@@ -77,7 +78,7 @@ def _markdown(cell: Any, kind: str, running: str) -> tuple[list[Any], str, bool]
             new.append(of_type(cell, first or default, **changes))
             if number or head is None:
                 new[-1].metadata[GOES_ON] = True
-            empty = not page
+            used = sum(map(text.height, page))
 
     for block in text.blocks(cell.source):
         if found := text.heading(block):
@@ -86,7 +87,7 @@ def _markdown(cell: Any, kind: str, running: str) -> tuple[list[Any], str, bool]
         else:
             content.append(block)
     close()
-    return new, running, empty
+    return new, running, used
 
 
 def again(running: str) -> str:
@@ -94,20 +95,33 @@ def again(running: str) -> str:
     return f"### {running}" if running else ""
 
 
-def _code(cell: Any, kind: str, running: str, empty: bool) -> list[Any]:
-    """Code and what it shows on one page, under the heading; on two where the code is long."""
-    if kind:
-        return [deepcopy(cell)]
-    long = len(cell.source.splitlines()) > _LONG_CODE and bool(cell.outputs)
-    code = of_type(cell, "-", outputs=[] if long else cell.outputs)
-    new = [code] if empty or not running else [_head(cell, running), code]
-    if not empty and not running:
-        code.metadata.slideshow.slide_type = "subslide"
-    if long:
+def _code(cell: Any, kind: str, running: str, used: float) -> list[Any]:
+    """Code and what it shows: with the text before it where there is room, else on a page, or two, of their own."""
+    code = _CODE * len(cell.source.splitlines())
+    printed, picture = _shown(cell)
+    most = _BESIDE_PICTURE if picture else text.PAGE
+    together = code + printed <= most
+    stays = kind == "fragment" or (kind in ("", "-") and used + code + (printed if together else 0) <= most)
+    first = of_type(cell, kind if kind == "fragment" else "-", outputs=cell.outputs if together else [])
+    new = [first] if stays else [*_page(first, running)]
+    if cell.outputs and not together:
         shown = of_type(cell, "-", id=cell.get("id", "cell") + "-out")
         shown.metadata["transient"] = {"remove_source": True}
-        new += [_head(shown, running), shown] if running else [of_type(shown, "subslide")]
+        new += _page(shown, running)
     return new
+
+
+def _shown(cell: Any) -> tuple[float, bool]:
+    """The height of what the cell printed, in lines of text, and whether it shows a picture or a table."""
+    printed = sum(len(out.text.splitlines()) for out in cell.outputs if out.output_type == "stream")
+    rich = [set(out.get("data", {})) - {"text/plain"} for out in cell.outputs]
+    plain = [out.data["text/plain"] for out, more in zip(cell.outputs, rich, strict=True) if "data" in out and not more]
+    return _CODE * (printed + sum(len(one.splitlines()) for one in plain)), any(rich)
+
+
+def _page(cell: Any, running: str) -> list[Any]:
+    """The cell on a page of its own, below the heading that holds."""
+    return [_head(cell, running), cell] if running else [of_type(cell, "subslide")]
 
 
 def _head(cell: Any, running: str) -> Any:
