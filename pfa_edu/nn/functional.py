@@ -125,6 +125,8 @@ class _OnceOnly(torch.autograd.Function):
             "gradient and is no derivative of anything, so there is none. Compute it within pe.backprop(net)"
         )
 
+    jvp = backward  # forward over reverse, as torch.func.hessian has it
+
 
 class _OnceOnlyTransformed(_OnceOnly):
     generate_vmap_rule = True
@@ -234,6 +236,49 @@ class _Carry(torch.autograd.Function):
         return once_only(*grad_outputs)[0]
 
 
+class _CarryTransformed(_Carry):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(out: Tensor) -> Tensor:  # type: ignore[override]
+        return torch.zeros_like(out)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return torch.zeros_like(tangents[0])
+
+
+class _Cut(torch.autograd.Function):
+    """The identity, without a way back; forward mode, which ``detach`` would cut as well, goes through."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(h: Tensor) -> Tensor:
+        return h.view_as(h)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> None:
+        return None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return tangents[0].view_as(tangents[0])
+
+
+def cut(h: Tensor) -> Tensor:
+    """``h`` without its way back; what forward mode carries stays."""
+    return _Cut.apply(h) if transformed() else h.detach()
+
+
 def generic(
     op: Callable[[Tensor, Tensor], Tensor], h: Tensor, weight: Tensor, path: Path,
     original: Callable[[Tensor], Tensor] | None = None,
@@ -244,11 +289,12 @@ def generic(
     ``op`` may add a bias; it is learned through the first. Shapes as in :func:`convolution`.
     """
     path.check(sent=h.requires_grad)
-    out = op(h.detach(), weight)
+    out = op(cut(h), weight)
     F = path.form()
     if F is None:
         return out
-    return out + _Carry.apply(op(h, F if original is None else original(F)))
+    carried = op(h, F if original is None else original(F))
+    return out + (_CarryTransformed if transformed() else _Carry).apply(carried)
 
 
 def autocast_dtype(like: Tensor) -> torch.dtype | None:

@@ -14,7 +14,8 @@ from ..rules import Feedback, Path, Rule
 from ..rules import rule as rule_by_name
 from ..rules.feedback import Fading, Layer
 from . import steps
-from .functional import Conv, transformed
+from .functional import Conv, cut, transformed
+from .sharded import is_sharded, whole
 from .taps import tap
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class RuleLayer(nn.Module):
         An optimiser that was made before does not hold the new feedback: make it again, or add what
         :meth:`feedback_parameters` gives. It is an error at its next step otherwise.
         """
+        if is_sharded(self.parameter):
+            raise ConfigError(
+                "the layer's weight is already spread over several processes, and each would draw a feedback of its "
+                "own: convert the network first, with the same seed everywhere, then call fully_shard"
+            )
         self.rule = rule = rule_by_name(rule)
         self.feedback = rule.make(Layer(self.oriented(self.weight), getattr(self, "groups", 1)))
         self._use_backprop = False
@@ -83,7 +89,14 @@ class RuleLayer(nn.Module):
 
     @torch.no_grad()
     def feedback_weight(self) -> Tensor:
-        """The effective feedback weight F, in W's shape: W itself under backprop; an error for DFA, which has none."""
+        """The effective feedback weight F, in W's shape: W itself under backprop; an error for DFA, which has none.
+
+        Where FSDP2 has spread the parameters over several processes, all of them have to ask.
+        """
+        with whole(self):
+            return self._formed()
+
+    def _formed(self) -> Tensor:
         if self.feedback is None:
             return self.weight.detach()
         if self.feedback.direct:
@@ -106,9 +119,11 @@ class RuleLayer(nn.Module):
         if not isinstance(feedback, Fading):
             yield
             return
-        kept = feedback.current(self.oriented(self.weight).detach()).clone()
+        with whole(self):
+            kept = feedback.current(self.oriented(self.weight).detach()).clone()
         yield
-        feedback.anchor(kept, self.oriented(self.weight).detach())
+        with whole(self):
+            feedback.anchor(kept, self.oriented(self.weight).detach())
         steps.watch(self)
 
     def _needed(self) -> Feedback | None:
@@ -146,7 +161,7 @@ class RuleLayer(nn.Module):
                 "be used: take the checkpointing out"
             )
         self._bus.taps.append(tap(h, D, conv))
-        return h.detach()
+        return cut(h)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, rule={self.rule!r}"

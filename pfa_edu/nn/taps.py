@@ -44,7 +44,16 @@ class _Tap(torch.autograd.Function):
 class _TapTransformed(_Tap):
     generate_vmap_rule = True
     forward = staticmethod(_zeros)  # type: ignore[assignment]
-    setup_context = staticmethod(_keep)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        _keep(ctx, inputs, output)
+        ctx.save_for_forward(output)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        """A tap changes no value, whatever moves."""
+        return torch.zeros_like(ctx.saved_tensors[0])
 
 
 def _pictures(D: Tensor, h_shape: torch.Size, conv: Conv) -> Tensor:
