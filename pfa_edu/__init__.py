@@ -66,7 +66,7 @@ from .runs.grid import run_grid
 from .runs.presets import experiment, preset
 from .runs.sweeps import results as sweep_results
 from .runs.sweeps import sweep
-from .train.callbacks import Callback
+from .train.callbacks import Callback, TrackSteps
 from .train.execution import Execution
 from .train.optimizer import Optimizer
 from .train.recipe import Recipe
@@ -111,6 +111,7 @@ __all__ = [
     "Recipe",
     "RoundingWarning",
     "Rule",
+    "TrackSteps",
     "Tracker",
     "Trainer",
     "activation_scale",

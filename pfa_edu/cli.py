@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in RECIPE:
         run.add_argument(_flag(name), type=_value, metavar="VALUE", help="the recipe's, in place of the scale's")
     run.add_argument("--optimizer", help="SGD (default), another of torch.optim, or module:Class")
+    run.add_argument("--frozen", type=_value, help="lower layers that keep their initial values: how many, or names")
     _execution(run)
     run.add_argument("--out", default="runs", help="folder of runs: OUT/EXPERIMENT-SCALE/RULE-SEED (default: runs)")
     run.set_defaults(command=_run)
@@ -145,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep_.set_defaults(command=_sweep)
 
     bench_ = add("bench", "a step of every rule against plain backprop")
-    bench_.add_argument("name", nargs="?", default="mnist", help="mnist, cifar10 or imagenet (default mnist)")
+    bench_.add_argument("name", nargs="?", default="mnist", help="mnist, cifar10, adamw or imagenet (default mnist)")
     bench_.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     bench_.add_argument("--threads", type=int, help="torch's threads (default: as they are)")
     bench_.add_argument("--json", type=Path, help="also write the table there")
@@ -198,7 +199,7 @@ def _knobs(name: str, rest: list[str]) -> dict[str, Any]:
 def _run(args: argparse.Namespace) -> int:
     if args.experiment in FIGURES and args.experiment not in presets.EXPERIMENTS:
         raise ConfigError(f"{args.experiment} is a figure of many runs: pfa-edu reproduce {args.experiment}")
-    names = ("dataset", "out", "device", "engine", "precision", "data_root", "workers", "optimizer", *RECIPE)
+    names = ("dataset", "out", "device", "engine", "precision", "data_root", "workers", "optimizer", "frozen", *RECIPE)
     settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     e = presets.experiment(args.experiment, rule(args.rule, **args.knobs), args.seed, args.scale, **settings).run()
     if parallel.rank():  # the first one tells

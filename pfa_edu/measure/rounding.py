@@ -109,5 +109,5 @@ def loss_errors(loss_fn: Callable[..., Tensor], out: Any, targets: Sequence[Any]
         sum(part.double().reshape(batch or 1, -1).square().sum(1) for part in parts)  # (batch,) or (1,)
         for parts in ([e.double() - x for e, x in zip(errors, exact, strict=True)], exact)
     )
-    found = torch.where(size > 0, wrong / size, torch.zeros_like(size))  # type: ignore[arg-type,operator]
+    found = torch.where(size > 0, wrong / size, torch.zeros_like(size))  # type: ignore[arg-type]
     return found if batch else found.squeeze(0)

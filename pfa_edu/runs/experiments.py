@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,7 @@ from ..rules import rule as rule_by_name
 from ..train import ranks as parallel
 from ..train.checkpoint import load_checkpoint
 from ..train.execution import Execution
+from ..train.freezing import Frozen, freeze, frozen_layers
 from ..train.optimizer import Optimizer
 from ..train.recipe import Recipe
 from ..train.step import Loss
@@ -49,7 +51,8 @@ class Experiment:
     takes. ``data``: a :class:`~pfa_edu.data.Dataset` (``data.from_tensors``, ``data.from_torch``), or a dataset's name.
     ``loss``: ``loss(net(x), y)``, a mean over the batch. ``optimizer``: a :class:`~pfa_edu.Optimizer`, a class or the
     name of one in torch.optim. ``callbacks``: see :class:`~pfa_edu.Callback`. ``skip``, ``init``: as ``convert`` takes
-    them; the network is built from ``seed``, so all rules start from the same weights.
+    them; the network is built from ``seed``, so all rules start from the same weights. ``frozen``: how many of the
+    lowest layers keep their initial values, or their names and patterns: the control of what training them gains.
     ``name``: what the run's folder is called, ``out``/NAME/RULE-seedN (``out=None`` keeps nothing).
 
     >>> from pfa_edu import PFA, data
@@ -74,6 +77,7 @@ class Experiment:
     callbacks: tuple[Any, ...] = ()
     init: str = "keep"
     skip: tuple[str, ...] = ()
+    frozen: Frozen = 0
     device: str | None = None
     execution: Execution = field(default_factory=Execution)
     scale: str = ""
@@ -91,6 +95,7 @@ class Experiment:
         self.seed = whole("seed", self.seed, low=0, high=MOST_SEED)
         self.out = None if self.out is None else Path(self.out)
         self.skip = (self.skip,) if isinstance(self.skip, str) else tuple(self.skip)
+        self.frozen = frozen_layers(self.frozen)
         self.device = _device(self.device)
         self.execution.check(torch.device(self.device))
         if isinstance(self.data, str) and self.data not in datasets.NAMES:
@@ -109,7 +114,10 @@ class Experiment:
     @property
     def folder(self) -> Path | None:
         """Where this run's checkpoint and metrics.csv are: ``out``/mnist-classroom/pfa-seed0."""
-        return self.out and self.out / self.group / f"{self.rule.label.replace(' ', '_')}-seed{self.seed}"
+        lower = f"{self.frozen}" if isinstance(self.frozen, int) else ",".join(self.frozen)
+        lower = re.sub(r"[^\w.,-]", "_", lower)
+        group = f"{self.group}-frozen={lower}" if self.frozen else self.group
+        return self.out and self.out / group / f"{self.rule.label.replace(' ', '_')}-seed{self.seed}"
 
     @property
     def kept_in(self) -> Path:
@@ -135,6 +143,7 @@ class Experiment:
             "loss": None if self.loss is nnf.cross_entropy else _name_of(self.loss),
             "optimizer": None if self.optimizer == Optimizer() else repr(self.optimizer),
             "skip": list(self.skip) or None,
+            "frozen": (self.frozen if isinstance(self.frozen, int) else list(self.frozen)) or None,
         }
         return same | {name: value for name, value in own.items() if value is not None}
 
@@ -199,6 +208,7 @@ class Experiment:
             chosen = self.rule.under(self.optimizer.cls, first=True)
             if chosen != self._in_form():  # the data ask for no error: what sends one need not be computed
                 first.set_rule(chosen.for_network(list(layers(net).values())[-1].weight.shape[0]))  # as convert() does
+            freeze(net, self.frozen)
             net.to(self.device)
             pictures = any(isinstance(m, nn.Conv2d) for m in net.modules())
             # Measured on one CPU core: a step of ResNet-20 at batch 128 takes 0.77 of the time with channels last.

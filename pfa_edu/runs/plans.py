@@ -19,12 +19,13 @@ from .._settings import whole
 from ..errors import ConfigError, unknown
 from ..rules import Rule
 from ..rules import rule as rule_by_name
+from ..train.freezing import frozen_layers
 from ..train.recipe import FIELDS, checked
 from .experiments import Experiment
 from .presets import EXPERIMENTS, experiment, find
 
 MOST = 100_000  # runs of one sweep
-AXES = ["scale", "dataset", "network", "optimizer", *FIELDS]  # what a list makes an axis of
+AXES = ["scale", "dataset", "network", "optimizer", "frozen", *FIELDS]  # what a list makes an axis of
 PLACE = ["device", "engine", "precision", "data_root", "workers"]  # where and how all runs are run
 
 
@@ -43,10 +44,10 @@ def plan(
     ``experiments``: names, 'module:function', or functions of your own that return an Experiment; one or a list.
     ``rules``: one or a list; each is a name ('pfa', 'module:Class' for one of your own), a rule, or a dict of a name
     and its knobs, ``{"name": "pfa", "ratio": [1, 10]}``. ``seeds``: how many, from 0, or a list of them.
-    ``settings``: ``scale``, ``dataset``, ``network``, ``optimizer``, fields of the recipe, and what a function of your
-    own takes; ``device``, ``engine``, ``precision``, ``data_root``, ``workers``. Every list, of a knob or a setting, is
-    an axis of the grid (a field that is a list itself, ``lr_drops``, needs a list of lists); the last five are one for
-    all runs.
+    ``settings``: ``scale``, ``dataset``, ``network``, ``optimizer``, ``frozen``, fields of the recipe, and what a
+    function of your own takes; ``device``, ``engine``, ``precision``, ``data_root``, ``workers``. Every list, of a knob
+    or a setting, is an axis of the grid (a field that is a list itself, ``lr_drops``, needs a list of lists); the last
+    five are one for all runs.
     """
     return [run for run, _ in planned(experiments, rules, seeds, out=out, **settings)]
 
@@ -138,6 +139,8 @@ def _axis(name: str, value: Any) -> list:
         values = [values]  # a list is this field's own value
     if name in FIELDS:
         return [checked(name, one) for one in values]
+    if name == "frozen":
+        return [frozen_layers(one) for one in values]
     for one in values if name in AXES else ():
         if isinstance(one, (list, tuple, dict, int, float)):
             raise ConfigError(f"{name} {one!r}: a name, or a list of names")

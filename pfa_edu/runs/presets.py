@@ -159,7 +159,7 @@ def at_scale(
     name: str, rule: Rule | str, seed: int = 0, scale: str = "classroom", *, dataset: str | Data | None = None,
     network: Network | None = None, out: str | Path | None = "runs", device: str | None = None,
     engine: str | None = None, precision: str | None = None, data_root: str | Path | None = None,
-    workers: int | None = None, optimizer: Any = None, callbacks: tuple[Any, ...] = (), **changes: Any,
+    workers: int | None = None, optimizer: Any = None, callbacks: tuple[Any, ...] = (), frozen: Any = 0, **changes: Any,
 ) -> Experiment:  # fmt: skip
     """The named experiment with another ``dataset``, ``network``, ``optimizer``, or other numbers in its recipe.
 
@@ -167,7 +167,8 @@ def at_scale(
     nothing). ``device``: 'cpu' or 'cuda', by default a GPU where there is one. ``engine`` ('eager', 'compile', 'graph')
     and ``precision`` ('float32', 'tf32', 'bf16'): how steps are run, by default eagerly and in float32
     (:class:`~pfa_edu.Execution`). ``data_root``, ``workers``: where the data is, and processes that read pictures
-    (:func:`pfa_edu.data.load`). ``changes``: fields of the :class:`~pfa_edu.Recipe`, e.g. ``epochs=5``.
+    (:func:`pfa_edu.data.load`). ``frozen``: lower layers that keep their initial values, how many or their names.
+    ``changes``: fields of the :class:`~pfa_edu.Recipe`, e.g. ``epochs=5``.
     """
     chosen, rule, optimizer = preset(name, scale), rule_by_name(rule), Optimizer.of(optimizer)
     changes = {field: checked(field, value) for field, value in changes.items()}
@@ -183,7 +184,7 @@ def at_scale(
     return Experiment(
         network or chosen.network, data, rule, _recipe(chosen, rule, optimizer, size, changes), seed, name,
         None if out is None else Path(out), optimizer=optimizer, callbacks=tuple(callbacks), init="xavier",
-        device=device, execution=Execution(engine or "eager", precision or "float32"), scale=scale,
+        frozen=frozen, device=device, execution=Execution(engine or "eager", precision or "float32"), scale=scale,
         subset=chosen.subset, data_root=None if data_root is None else str(data_root), workers=workers,
         train_images=images, group="-".join([name, scale, *([] if data == chosen.dataset else [_named(data)])]),
     )  # fmt: skip

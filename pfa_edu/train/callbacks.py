@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._settings import whole
 from ..errors import ConfigError
 from ..rules import Rule
 
@@ -40,6 +41,28 @@ class Callback:
 
     def on_epoch(self, run: Trainer) -> None:
         """After an epoch was measured, before its checkpoint is written."""
+
+
+class TrackSteps(Callback):
+    """Measures every ``every`` steps, not only after every epoch: alignment often happens within the first one.
+
+    The rows have a fraction for their epoch: 0.25 is a quarter through the first. ``until``: the epoch after which it
+    is enough. A measurement costs a little more than two passes over 256 samples, and changes nothing in training.
+
+    >>> TrackSteps(every=20, until=1).every
+    20
+    """
+
+    def __init__(self, every: int, until: float = float("inf")):
+        self.every = whole("every", every, low=1, what="steps between two measurements")
+        self.until = until
+
+    def on_step(self, run: Trainer) -> None:
+        epoch = run.step / run.steps_per_epoch
+        ends = run.step % run.steps_per_epoch == 0  # the trainer itself measures there
+        if run.step % self.every == 0 and not ends and epoch <= self.until:
+            run.tracker.record(epoch)
+            run.rows += run.tracker.take()
 
 
 class Callbacks:

@@ -15,6 +15,7 @@ from torch import nn
 from ..data import Dataset, PictureFolder
 from ..errors import ConfigError, DivergenceError
 from ..measure import Tracker
+from ..measure.tracker import Row
 from ..nn.layer import layers
 from ..rules import rules_in
 from .callbacks import Callbacks
@@ -25,8 +26,6 @@ from .progress import Progress
 from .ranks import Ranks
 from .recipe import Recipe
 from .step import Loss
-
-Row = tuple[int, str, str, float]  # epoch, layer, metric, value
 
 
 class Trainer:
@@ -189,8 +188,7 @@ class Trainer:
         if self.epoch == self.recipe.epochs and self.data.held_back:
             self._score(self.data.held_back)
         self.tracker.record(self.epoch)
-        self.rows += self.tracker.rows
-        self.tracker.rows = []
+        self.rows += self.tracker.take()
         return accuracy
 
     @torch.no_grad()
