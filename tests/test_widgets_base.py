@@ -229,6 +229,25 @@ def test_a_reader_gets_widgets_and_the_file_gets_a_picture_too(monkeypatch):
     assert base64.b64encode(e.png).decode() in saved["text/html"]
 
 
+@pytest.mark.parametrize("kind", ["html", "slides"])
+def test_a_live_notebook_that_was_saved_is_exported_with_its_picture(kind, monkeypatch):
+    nbconvert, nbformat = pytest.importorskip("nbconvert"), pytest.importorskip("nbformat")
+    monkeypatch.setenv("PFA_EDU_STATIC", "0")
+    e = explorer()
+    kept = []
+    for data in outputs(e, monkeypatch)[0]:
+        text = {mime: base64.b64encode(d).decode() if mime == "image/png" else d for mime, d in data.items()}
+        kept.append(nbformat.v4.new_output("display_data", data=text))
+    cell = nbformat.v4.new_code_cell("explorer", outputs=kept, execution_count=1)
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    exporter = nbconvert.get_exporter(kind)()
+    exported, _ = exporter.from_notebook_node(notebook)
+    assert 'class="pfa-picture"' in exported
+    assert base64.b64encode(e.png).decode() in exported
+    assert page.MAKE_LIVE in exported
+    assert e.widget.model_id not in exported.replace(f"pfa-saved-{e.widget.model_id}", "")
+
+
 def test_a_voila_page_has_nothing_to_save(monkeypatch):
     monkeypatch.setenv("PFA_EDU_STATIC", "0")
     monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.8")

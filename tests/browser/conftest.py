@@ -37,6 +37,7 @@ SMOKE = {
     "sparse": {"scale": "smoke"},
     "relatives": {"scale": "smoke"},
 }
+EXPLORERS = ("transport", "feedback_alignment", "dimensions", "closed_form", "race")  # of lessons 1, 2 and 4
 _QUIET = {  # JupyterLab as a reader has it, but for what would ask the network, or hide what is out of sight
     "@jupyterlab/apputils-extension:notification": {
         "fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True
@@ -90,6 +91,13 @@ def home(tmp_path_factory) -> Path:
                 cells.insert(at + 1, smoke | {"execution_count": None, "outputs": []})
         (home / "notebooks" / source.name).write_text(json.dumps(notebook), encoding="utf-8")
     shutil.copytree(ROOT / "notebooks" / "app", home / "notebooks" / "app")
+    cells = ["\n".join(f"from pfa_edu.lessons.explorers import {name}" for name in EXPLORERS)]
+    cells += [f"{name}.explorer()" for name in EXPLORERS]
+    notebook["cells"] = [
+        {"cell_type": "code", "id": f"cell-{i}", "metadata": {}, "execution_count": None, "outputs": [], "source": cell}
+        for i, cell in enumerate(cells)
+    ]
+    (home / "notebooks" / "explorers.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True)
     overrides.write_text(json.dumps(_QUIET))
