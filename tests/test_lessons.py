@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -31,11 +32,89 @@ def test_notebook_is_clean(path):
         assert "lesson.check_parameters(" in "".join(code[1]["source"])
 
 
+def cells_of(path):
+    return json.loads((lesson.folder() / path).read_text(encoding="utf-8"))["cells"]
+
+
+def said(cell):
+    return "".join(cell["source"])
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=str)
+def test_every_cell_has_its_place_in_the_slides(path):
+    """'-' goes on with the slide above; so a lesson begins with a slide, and what a class does not see is skipped."""
+    kinds = [cell["metadata"]["slideshow"]["slide_type"] for cell in cells_of(path)]
+    assert set(kinds) <= {"slide", "subslide", "fragment", "skip", "notes", "-"}
+    assert kinds[0] == "slide"
+    for cell, kind in zip(cells_of(path), kinds, strict=True):
+        if "parameters" in cell["metadata"].get("tags", []) or said(cell).startswith("import"):
+            assert kind == "skip"
+        if cell["cell_type"] == "markdown" and kind in ("slide", "subslide", "-"):
+            assert len(said(cell)) < 1900, "more than one slide holds"
+
+
+@pytest.mark.parametrize("path", [p for p in LESSONS if p.parent.name == ""], ids=str)
+def test_a_lesson_says_what_it_needs_and_what_for(path):
+    text = "\n".join(said(cell) for cell in cells_of(path) if cell["cell_type"] == "markdown")
+    for words in ("**Time**", "**You need**", "**You can now**", "**Further reading**"):
+        assert words in text, words
+
+
+def exercises_of(path):
+    """The exercises of a notebook: number → the cells from its heading to the next."""
+    found, number = {}, None
+    for cell in cells_of(path):
+        if cell["cell_type"] == "markdown":
+            for match in re.finditer(r"^##+ (?:Exercise )?(\d+)(?: \(open\))?[.:]", said(cell), re.MULTILINE):
+                number = int(match[1])
+                found[number] = []
+        if number is not None:
+            found[number].append(cell)
+    return found
+
+
+WITH_EXERCISES = [p for p in LESSONS if p.parent.name == "" and exercises_of(p)]
+
+
+@pytest.mark.parametrize("path", WITH_EXERCISES, ids=str)
+def test_every_exercise_has_a_check_or_is_open_and_has_a_solution(path):
+    solutions = exercises_of(Path("solutions") / f"{path.stem}_solutions.ipynb")
+    asked = exercises_of(path)
+    assert list(solutions) == list(asked)
+    assert sorted(asked) == list(range(1, len(asked) + 1))
+    for number, cells in asked.items():
+        code = "".join(said(c) for c in cells if c["cell_type"] == "code")
+        heading = "".join(said(c) for c in cells[:1])
+        assert "exercises.check_" in code or "open" in heading, number
+        answer = "".join(said(c) for c in solutions[number])
+        assert "**Solution.**" in answer, number
+        checks = set(re.findall(r"exercises\.check_\w+", code))
+        assert checks <= set(re.findall(r"exercises\.check_\w+", answer)), number
+        if checks:
+            assert "..." in code
+            assert not re.search(r"(= |return )\.\.\.", answer)
+
+
+def test_every_lesson_has_exercises():
+    assert {p.stem[:2] for p in WITH_EXERCISES} >= {f"{i:02d}" for i in range(10)}
+
+
+@pytest.mark.parametrize("path", [p for p in LESSONS if p.parent.name == ""], ids=str)
+def test_sources_are_linked(path):
+    """A year in brackets or after a name is a link to a DOI or to arXiv; no link goes elsewhere."""
+    text = "\n".join(said(cell) for cell in cells_of(path) if cell["cell_type"] == "markdown")
+    links = re.findall(r"\]\((http[^)]*)\)", text)
+    assert links
+    for link in links:
+        assert re.match(r"https://(doi\.org/10\.\d{4,}/\S+|arxiv\.org/abs/\d{4}\.\d{4,5})$", link), link
+
+
 FOUND = [
     ("mnist", "03_mnist"),
     ("exercises", "06_exercises"),
     ("06_exercises", "06_exercises"),
-    ("solutions", "06_exercises_solutions"),
+    ("06_exercises_solutions", "06_exercises_solutions"),
+    ("solutions", "00_the_brains_problem_solutions"),
     ("own", "05_your_own_network"),
 ]
 
