@@ -167,7 +167,7 @@ FADING = [
 ]
 ALIGNING = [
     (0.03, "not aligned.* Too weak"),
-    (0.18, r"Another decay aligns 1\.\d times as quickly and keeps"),
+    (0.18, r"Another decay aligns 1\.\d times as fast and keeps"),
     (0.5, "the decay pulls W to zero as well. Too strong"),
     (1e9, "not aligned, .* Too strong"),
     ("0.26", "must be one number, not a str"),

@@ -5,7 +5,7 @@
 ...     return delta @ W
 >>> print(exercises.check_fa_backward(fa_backward))
 FA's backward pass: not right yet
-  ✗ dL/dh: this sends δ back through W, as backprop does, and so needs W's values at the feedback synapses. Which weight does feedback alignment have there instead?
+  ✗ dL/dh: this sends δ back through W, as backprop does, and so needs W's values at the feedback synapses. Which weight stands there under feedback alignment?
 """  # noqa: E501 - what it prints is one line
 
 from .alignment import Alignment, align, check_aligning_decay, check_fading_decay, check_limit_angle

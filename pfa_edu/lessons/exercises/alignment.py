@@ -105,7 +105,7 @@ def check_fading_decay(answer: float) -> Verdict:
 
     Faded: abs(a_t) ≤ FADED from this step on. Right: at most SLACK times the fewest steps that any decay needs.
     """
-    title = "The decay that fades the mismatch soonest"
+    title = "The decay that fades the mismatch fastest"
     try:
         decay = _decay(answer)
         trace = [abs(mismatch(t, LR, MOMENTUM, decay)) for t in range(1001)]
@@ -125,7 +125,7 @@ def check_fading_decay(answer: float) -> Verdict:
             f"only after {steps}: it swings"
             if first < steps else f"it takes {steps} steps without ever overshooting by {FADED}: too weak"
         )  # fmt: skip
-        raise wrong(f"{how}. Another decay is {steps / _fewest_fading():.1f} times as quick")
+        raise wrong(f"{how}. Another decay is {steps / _fewest_fading():.1f} times as fast")
     except Stop as stop:
         return Verdict(title, (stop.point,))
 
@@ -204,7 +204,7 @@ def check_aligning_decay(answer: float) -> Verdict:
     Right: test accuracy of at least FLOOR percent, and aligned within SLACK times the fewest steps that any decay
     with that accuracy needs. Both are measured here and now, in real runs.
     """
-    title = "The decay that aligns a real network soonest"
+    title = "The decay that aligns a real network fastest"
     try:
         run = align(_decay(answer))
         if run.accuracy < FLOOR:
@@ -215,8 +215,8 @@ def check_aligning_decay(answer: float) -> Verdict:
             raise wrong(f"{run}: after {STEPS} steps an angle is still {run.angles.iloc[-1].max():.0f}°. Too weak")
         fewest = _fewest_aligning()
         if run.steps > SLACK * fewest:
-            raise wrong(f"{run}. Another decay aligns {run.steps / fewest:.1f} times as quickly and keeps the accuracy")
-        return Verdict(title, (("right", f"{run}"), ("right", f"the quickest on our grid needs {fewest} steps")))
+            raise wrong(f"{run}. Another decay aligns {run.steps / fewest:.1f} times as fast and keeps the accuracy")
+        return Verdict(title, (("right", f"{run}"), ("right", f"the fastest on our grid needs {fewest} steps")))
     except Stop as stop:
         return Verdict(title, (stop.point,))
 

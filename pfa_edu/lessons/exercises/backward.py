@@ -56,7 +56,8 @@ def check_pfa_backward(answer: Callable) -> Verdict:
 
 
 _WEIGHT_USED = (
-    "this sends δ back through W, as backprop does, and so needs W's values at the feedback synapses. Which weight has "
+    "this sends δ back through W, as backprop does, and so needs W's values at the feedback synapses. Which weight "
+    "stands there under "
 )
 _SQUARE = "the shape fits only because this layer is square: "
 _HEBB: list[Mistake] = [
@@ -68,7 +69,7 @@ _HEBB: list[Mistake] = [
 
 _FA = _Exercise("FA's backward pass", "fa_backward", lambda ratio: FA(), ("delta", "h", "W", "F"), ("dL/dh",), {
     "dL/dh": [
-        (lambda t: t["delta"] @ t["W"], _WEIGHT_USED + "feedback alignment there instead?"),
+        (lambda t: t["delta"] @ t["W"], _WEIGHT_USED + "feedback alignment?"),
         (lambda t: t["delta"] @ t["W"].t(), _SQUARE + "and it is W, which only the way forward may use"),
         (lambda t: t["delta"] @ t["F"].t(), _SQUARE + "write the shapes under the product. Which index of F counts the "
          "layer's outputs?"),
@@ -80,7 +81,7 @@ _FA = _Exercise("FA's backward pass", "fa_backward", lambda ratio: FA(), ("delta
 _KP = _Exercise("KP's backward pass", "kp_backward", lambda ratio: KP(), ("delta", "h", "W", "F"),
                 ("dL/dh", "∇W", "∇F"), {
     "dL/dh": [
-        (lambda t: t["delta"] @ t["W"], _WEIGHT_USED + "Kolen-Pollack there?"),
+        (lambda t: t["delta"] @ t["W"], _WEIGHT_USED + "Kolen-Pollack?"),
         *_FA.mistakes["dL/dh"][1:],
     ],
     "∇W": _HEBB,
@@ -100,7 +101,7 @@ _BEHIND = "R lies behind B: what part of the error does a mid neuron get to see?
 _PFA = _Exercise("PFA's backward pass", "pfa_backward", lambda ratio: PFA(ratio), ("delta", "h", "W", "B", "R"),
                  ("dL/dh", "∇W", "∇R"), {
     "dL/dh": [
-        (lambda t: t["delta"] @ t["W"], _WEIGHT_USED + "product feedback alignment there?"),
+        (lambda t: t["delta"] @ t["W"], _WEIGHT_USED + "product feedback alignment?"),
         (lambda t: t["delta"] @ t["B"], "the error has come as far as the mid neurons, and stops there: which weight "
          "leads on from them?"),
         (lambda t: t["delta"] @ t["R"], _SQUARE + "a factor is missing, the path has two legs"),
