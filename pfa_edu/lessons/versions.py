@@ -88,7 +88,8 @@ def exercises(cells: list[Any]) -> dict[str, list[int]]:
         for block in blocks(cell.source):
             numbers = []
             if head := heading(block):
-                listed = head[1].lower().startswith(("exercise", "solution")) and not _NUMBERED.match(head[1])
+                words = head[1].lower()
+                listed = head[0] > 1 and words.startswith(("exercise", "solution")) and not _NUMBERED.match(words)
                 numbers = [int(n[1]) for n in [_NUMBERED.match(head[1])] if n]
             elif bold := _BOLD.match(block):
                 numbers = [int(bold[1])]
@@ -103,15 +104,26 @@ def solutions(name: str, lesson: Any) -> dict[int, list[Any]]:
     place = notebooks.folder() / "solutions" / f"{name}_solutions.ipynb"
     if not place.exists():
         return {}
-    asked = {cell.source.strip() for cell in lesson.cells}
+    asked = {_words(block) for cell in lesson.cells for block in _blocks(cell)}
     found: dict[int, list[Any]] = {}
-    cells = list(_parts(_read(place).cells))
-    for number, cell in cells:
-        if cell.source.strip() in asked or (number == 0 and cell.cell_type != "code"):
+    for number, cell in _parts(_read(place).cells):
+        new = [block for block in _blocks(cell) if _words(block) not in asked]  # the question is not part of the answer
+        if not new or (number == 0 and cell.cell_type != "code"):
             continue
-        cell.metadata["tags"] = sorted({*_tags(cell), SOLUTION})
-        found.setdefault(number, []).append(cell)
+        own = _with(cell, "\n\n".join(new))
+        own.metadata["tags"] = sorted({*_tags(cell), SOLUTION})
+        found.setdefault(number, []).append(own)
     return found
+
+
+def _blocks(cell: Any) -> list[str]:
+    return blocks(cell.source) if cell.cell_type == "markdown" else [cell.source.strip()]
+
+
+def _words(block: str) -> str:
+    """A heading is the same at any level."""
+    head = heading(block)
+    return head[1] if head else block
 
 
 def _parts(cells: list[Any]) -> Iterator[tuple[int, Any]]:
@@ -138,10 +150,16 @@ def _labelled(found: dict[int, list[Any]], numbers: list[int]) -> list[Any]:
     cells = []
     for number in numbers:
         own = [deepcopy(cell) for cell in found[number]]
-        if len(numbers) > 1 and own[0].cell_type == "markdown" and not heading(own[0].source.split("\n", 1)[0]):
-            own[0].source = f"### Solution {number}\n\n{own[0].source}"
+        if len(numbers) > 1:
+            cells.append(_heading(f"### Solution {number}", f"solution-{own[0].id}"))
         cells += own
     return cells
+
+
+def _heading(words: str, id: str) -> Any:
+    import nbformat.v4
+
+    return nbformat.v4.new_markdown_cell(words, id=id[:64], metadata={"tags": [SOLUTION]})
 
 
 def _ends(cell: Any) -> bool:
