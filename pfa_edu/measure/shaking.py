@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.calling import call, tensors, with_tensors
+from ..nn.modules import RuleLayer
 from .watching import undisturbed
 
 _ENOUGH = 32  # samples: the size of an error takes fewer than its direction
@@ -71,9 +72,8 @@ def _shaken(net: nn.Module) -> Iterator[None]:
     def hook(module: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
         return with_tensors(out, rounded)
 
-    handles = [
-        m.register_forward_hook(hook) for m in net.modules() if next(m.parameters(recurse=False), None) is not None
-    ]
+    own = (m for m in net.modules() if isinstance(m, RuleLayer) or next(m.parameters(recurse=False), None) is not None)
+    handles = [m.register_forward_hook(hook) for m in own]
     try:
         yield
     finally:

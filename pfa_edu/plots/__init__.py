@@ -1,6 +1,7 @@
 """Pictures and tables of results, with the paper's own curves drawn behind."""
 
 from .cost import relatives, relatives_table
+from .credit import checks, depth_utility
 from .curves import accuracy, gradient_angle, norm_ratio, path_alignment
 from .density import sparse, sparse_table
 from .depth import by_depth
@@ -12,6 +13,8 @@ __all__ = [
     "Figure",
     "accuracy",
     "by_depth",
+    "checks",
+    "depth_utility",
     "format_table",
     "gradient_angle",
     "in_order",

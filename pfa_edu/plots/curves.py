@@ -105,6 +105,7 @@ def gradient_angle(frame: pd.DataFrame, about: str = "") -> Figure:
         return _rule_panels(frame, None, "gradient_angle", title, ylabel, {}, about, None)
     stats, shown = statistics.over_seeds(frame, "gradient_angle"), looks_of(rows["rule"])
     panels, notes = _with_angles(rows, "layer", layers)
+    notes += numbers.not_valid(frame)
     fig, axes = style.grid(len(panels), "Epochs of training", ylabel)
     for ax, layer in zip(axes, panels, strict=True):
         for i, (rule, look) in enumerate(shown.items()):
@@ -152,6 +153,8 @@ def _rule_panels(
     notes: list[str] = []
     if metric != "norm_ratio":
         rules, notes = _with_angles(rows, "rule", rules)
+    if metric == "gradient_angle":
+        notes = notes + numbers.not_valid(frame)
     stats = stats[stats["rule"].isin(rules)]
     shown, layers = looks_of(frame["rule"]), list(dict.fromkeys(stats["layer"]))
     paper, behind = numbers.paper(published, metric, stats, leaves), standing(stats)

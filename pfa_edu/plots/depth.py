@@ -62,7 +62,7 @@ def by_depth(
             style.angle_axis(ax)
     handles = [style.rule_handle(shown[rule], behind[rule]) for rule in rules]
     style.legend(fig, [*handles, style.theory_handle("no information: 90°; equally long: 1")], drawn)
-    style.headline(fig, f"Every layer {_moment(stats, leaves)}", stats["seeds"], about)
+    style.headline(fig, f"Every layer {_moment(stats, leaves)}", stats["seeds"], about, numbers.not_valid(frame))
     return fig
 
 

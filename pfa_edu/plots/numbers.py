@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from .. import errors
+from ..measure.rounding import MOST
 from . import statistics
 from .looks import in_order, is_backprop, looks_of
 from .statistics import finite, half_width, last, select, std
@@ -46,7 +47,9 @@ def table(
     ``leaves`` where runs have followed the paper's schedule up to there and no further; ``paper_ours`` is ours after
     that epoch, and ``difference`` ours minus theirs in points.
     ``path_min``, ``path_max``: path alignment in degrees, the lowest and highest layer. ``gradient_angle``: degrees,
-    mean over the hidden layers (the output layer's is exact in every rule). NaN where a number does not exist.
+    mean over the hidden layers (the output layer's is exact in every rule) whose angle is valid. ``angles_valid``: the
+    share of angles that rounding cannot have turned by more than 5°, and ``activation_range``: the largest activations
+    of a layer to the smallest, both from runs that measured them. NaN where a number does not exist.
 
     ``by``: further columns of the frame that tell runs apart, such as 'density': one row for each rule and setting.
     ``same_epoch`` False: ``to_bp`` is between the ends of the runs, for rules whose epochs do not cost the same.
@@ -120,7 +123,22 @@ def _angles(runs: pd.DataFrame) -> dict[str, float]:
     path = last(runs, "path_alignment").groupby("layer")["value"].mean()
     angle = last(runs, "gradient_angle").groupby("layer", sort=False)["value"].mean()
     hidden = angle.iloc[:-1] if len(angle) > 1 else angle
-    return {"path_min": path.min(), "path_max": path.max(), "gradient_angle": hidden.mean()}
+    worth = last(runs, "reference_error")["value"]
+    return {
+        "path_min": path.min(),
+        "path_max": path.max(),
+        "gradient_angle": hidden.mean(),
+        "angles_valid": (worth <= MOST).mean() if len(worth) else math.nan,
+        "activation_range": last(runs, "activation_range")["value"].mean(),
+    }
+
+
+def not_valid(frame: pd.DataFrame) -> list[str]:
+    """A sentence for a figure of gradient angles, if some are not valid; they are not drawn."""
+    bad = finite(frame, "reference_error")["value"] > MOST
+    if not bad.any():
+        return []
+    return [f"{bad.sum()} of {len(bad)} angles are not valid and left out: BP's own gradient is rounding noise there"]
 
 
 def format_table(table: pd.DataFrame) -> str:

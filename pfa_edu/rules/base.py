@@ -68,7 +68,7 @@ class Rule:
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, repr=False)(cls)
         del cls.__setattr__, cls.__delattr__  # Rule's own do it, and a second @dataclass(frozen=True) is then no error
         if abstract:  # a base class that several rules share is not a rule
             return
@@ -129,6 +129,14 @@ class Rule:
         """The knobs that change what is learned, by name; neither ``form`` nor what convert() fills in is one."""
         return {f.name: f for f in dataclasses.fields(cls) if not f.metadata.get("hidden")}
 
+    def __repr__(self) -> str:
+        shown = (f for f in dataclasses.fields(self) if not self.unsaid(f))
+        return f"{type(self).__qualname__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+
+    def unsaid(self, field: dataclasses.Field) -> bool:
+        """Whether ``field`` is a quiet one at its default, which neither representation nor results name."""
+        return bool(field.metadata.get("quiet") and getattr(self, field.name) == field.default)
+
     @property
     def label(self) -> str:
         """The name, followed by every knob that differs from its default.
@@ -150,6 +158,11 @@ Rule.__setattr__ = Rule.__delattr__ = _frozen  # type: ignore[method-assign,assi
 def hidden(default: Any) -> Any:
     """A dataclass field that is not a knob: it does not change what is learned."""
     return dataclasses.field(default=default, metadata={"hidden": True})
+
+
+def quiet(default: Any) -> Any:
+    """A knob that a rule's representation names only where it is not at its default."""
+    return dataclasses.field(default=default, metadata={"quiet": True})
 
 
 def known_rules() -> dict[str, type[Rule]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .._settings import real
+from .._settings import choice, real
 
 
 def xavier(shape: tuple[int, ...], like: Tensor, gain: float = 1.0) -> Tensor:
@@ -16,10 +17,26 @@ def xavier(shape: tuple[int, ...], like: Tensor, gain: float = 1.0) -> Tensor:
     return nn.init.xavier_uniform_(torch.empty(shape, dtype=dtype, device=like.device), gain)
 
 
-def xavier_scale(weight: Tensor) -> float:
-    """The standard deviation of the Xavier initialisation, sqrt(2/(fan_in + fan_out))."""
+def drawn(shape: tuple[int, ...], like: Tensor, init: str | float = "xavier") -> Tensor:
+    """Uniform values of the size that ``init`` says, see :func:`check_init`; by default :func:`xavier`'s own.
+
+    >>> F = drawn((200, 300), torch.empty(0), 3)
+    >>> bool((F.std() / init_scale(F, "xavier") - 3).abs() < 0.05)
+    True
+    """
+    if init != "kaiming":
+        return xavier(shape, like, 1.0 if init == "xavier" else float(init))
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    values = torch.empty(shape, dtype=dtype, device=like.device)
+    return nn.init.kaiming_uniform_(values, mode="fan_out", nonlinearity="relu")
+
+
+def init_scale(weight: Tensor, init: str | float = "xavier") -> float:
+    """The standard deviation of :func:`drawn`, for Xavier's sqrt(2/(fan_in + fan_out))."""
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
-    return math.sqrt(2 / (fan_in + fan_out))
+    if init == "kaiming":
+        return math.sqrt(2 / fan_out)
+    return math.sqrt(2 / (fan_in + fan_out)) * (1.0 if init == "xavier" else float(init))
 
 
 def mask(shape: tuple[int, ...], density: float, like: Tensor) -> Tensor | None:
@@ -29,6 +46,18 @@ def mask(shape: tuple[int, ...], density: float, like: Tensor) -> Tensor | None:
 
 def masked(values: Tensor, by: Tensor | None) -> Tensor:
     return values if by is None else values * by
+
+
+def check_init(init: Any) -> str | float:
+    """``init`` if it is 'xavier' (the paper's), 'kaiming' (He et al. 2015) or a positive gain on Xavier's; ConfigError.
+
+    Kaiming's is taken for the backward pass, which is the one that the feedback serves: the standard deviation is
+    sqrt(2/fan_out), so that errors keep their size on their way down a network of ReLUs.
+    """
+    if isinstance(init, str):
+        return choice("init of the feedback", init, ["xavier", "kaiming"])
+    gain = real("init of the feedback", init, above=0, what="'xavier', 'kaiming', or a gain that multiplies Xavier's")
+    return "xavier" if gain == 1 else gain
 
 
 def check_density(density: float) -> float:

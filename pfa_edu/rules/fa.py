@@ -6,24 +6,29 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .base import Look, Rule
-from .draw import check_density, mask, masked, xavier
+from .base import Look, Rule, quiet
+from .draw import check_density, check_init, drawn, mask, masked
 from .feedback import Feedback, Layer, Path
 
 
 class FA(Rule):
-    """Feedback alignment (Lillicrap et al. 2016): F random and fixed."""
+    """Feedback alignment (Lillicrap et al. 2016): F random and fixed.
+
+    ``init``: the size of the random values, 'xavier', 'kaiming', or a gain on Xavier's.
+    """
 
     name: ClassVar[str] = "fa"
     look: ClassVar[Look] = Look("FA", "#E69F00", "v")
     equation: ClassVar[str] = "F random, fixed"
     density: float = 1.0
+    init: str | float = quiet("xavier")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "density", check_density(self.density))
+        object.__setattr__(self, "init", check_init(self.init))
 
     def make(self, layer: Layer) -> Feedback:
-        return Fixed(layer.weight, self.density)
+        return Fixed(layer.weight, self.density, self.init)
 
 
 class Fixed(Feedback):
@@ -32,9 +37,9 @@ class Fixed(Feedback):
     F: Tensor
     mask: Tensor | None
 
-    def __init__(self, weight: Tensor, density: float = 1.0):
+    def __init__(self, weight: Tensor, density: float = 1.0, init: str | float = "xavier"):
         super().__init__()
-        F = xavier(tuple(weight.shape), weight).to(weight.dtype)
+        F = drawn(tuple(weight.shape), weight, init).to(weight.dtype)
         exists = mask(tuple(weight.shape), density, weight)
         self.register_buffer("F", masked(F, exists))
         self.register_buffer("mask", exists)

@@ -9,8 +9,8 @@ import torch
 
 from .._settings import choice, real
 from ..errors import ConfigError
-from .base import Look, Rule, hidden
-from .draw import check_density
+from .base import Look, Rule, hidden, quiet
+from .draw import check_density, check_init
 from .feedback import Feedback, Layer
 from .product import ClosedProduct, DeferredProduct, Product
 from .theory import alignment_limit
@@ -25,6 +25,8 @@ class PFA(Rule):
     decay alone, as a_t. With a usual decay of 1e-4 that takes many thousands of steps, so the paper begins with a
     strong one for an epoch. ``pe.steps_to_fade(0.03, lr, momentum, strong_decay)`` says how many steps such a phase
     needs; ``pe.path_alignment(net)`` says how far it has come, ``pe.alignment_limit(ratio)`` where it ends.
+
+    ``init``: the size of R at the start, 'xavier', 'kaiming', or a gain on Xavier's.
 
     ``form`` says how F is computed:
 
@@ -50,8 +52,10 @@ class PFA(Rule):
     ratio: float = 10
     density: float = 1.0
     form: str = hidden("auto")
+    init: str | float = quiet("xavier")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "init", check_init(self.init))
         what = "mid neurons per output neuron"
         object.__setattr__(self, "ratio", real("ratio", self.ratio, high=MOST_RATIO, above=0, what=what))
         object.__setattr__(self, "density", check_density(self.density))
@@ -90,10 +94,10 @@ class PFA(Rule):
     def make(self, layer: Layer) -> Feedback:
         mid, strict = self.mid(layer.weight.shape[0]), self.form != "coupled"
         if self.form == "closed" or (not strict and self.density == 1):
-            return ClosedProduct(layer.weight, mid, self.orthogonal, strict)
+            return ClosedProduct(layer.weight, mid, self.orthogonal, strict, self.init)
         if self.form == "deferred" or not strict:
-            return DeferredProduct(layer.weight, mid, self.orthogonal, self.density, strict)
-        return Product(layer.weight, mid, self.orthogonal, self.density)
+            return DeferredProduct(layer.weight, mid, self.orthogonal, self.density, strict, self.init)
+        return Product(layer.weight, mid, self.orthogonal, self.density, self.init)
 
 
 def _plasticity(form: str) -> str:

@@ -11,30 +11,35 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MemoryLimitError
-from .draw import mask, masked, xavier
+from .draw import drawn, mask, masked
 from .feedback import Fading, Feedback, Path
 
 _PIECE = 2**22  # entries of B or R to draw at a time where neither is kept: 16 MiB
 
 
-def draw_product(weight: Tensor, mid: int, orthogonal: bool, density: float) -> tuple[Tensor, Tensor]:
+def draw_product(
+    weight: Tensor, mid: int, orthogonal: bool, density: float, init: str | float = "xavier"
+) -> tuple[Tensor, Tensor]:
     """PFA's B (out, mid) and R (mid, in, ...) at the start: E[B Bᵀ] = I, or B Bᵀ = I exactly for PFA-o."""
     _check_memory(weight, mid)
-    return next(_pieces(weight, mid, orthogonal, density, mid))
+    return next(_pieces(weight, mid, orthogonal, density, mid, init))
 
 
-def _pieces(weight: Tensor, mid: int, orthogonal: bool, density: float, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _pieces(
+    weight: Tensor, mid: int, orthogonal: bool, density: float, most: int, init: str | float = "xavier"
+) -> Iterator[tuple[Tensor, Tensor]]:
     """B (out, n) and R (n, in, ...) for at most ``most`` mid neurons at a time, ``mid`` in all."""
     out = weight.shape[0]
     dtype = torch.promote_types(weight.dtype, torch.float32)
     if orthogonal:
         B = nn.init.orthogonal_(torch.empty(out, mid, dtype=dtype, device=weight.device))
-        yield B, xavier((mid, *weight.shape[1:]), weight)
+        yield B, drawn((mid, *weight.shape[1:]), weight, init)
         return
-    # E[B Bᵀ] = I needs B's variance to be 1/(mid·density); R is Xavier-uniform over its whole shape
+    # E[B Bᵀ] = I needs B's variance to be 1/(mid·density); R is uniform, of a size that follows from its whole shape
     B_bound = math.sqrt((1 + out / mid) / (2 * density)) * math.sqrt(6 / (out + mid))
     area = math.prod(weight.shape[2:])
-    R_bound = math.sqrt(6 / (area * (weight.shape[1] + mid)))
+    R_bound = math.sqrt(6 / (area * (mid if init == "kaiming" else weight.shape[1] + mid)))
+    R_bound *= init if isinstance(init, (int, float)) else 1
     for start in range(0, mid, most):
         n = min(most, mid - start)
         B = torch.empty(out, n, dtype=dtype, device=weight.device).uniform_(-B_bound, B_bound)
@@ -80,9 +85,11 @@ class Product(Feedback):
     B_mask: Tensor | None
     R_mask: Tensor | None
 
-    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0):
+    def __init__(
+        self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0, init: str | float = "xavier"
+    ):  # fmt: skip
         super().__init__()
-        B, R = (t.to(weight.dtype) for t in draw_product(weight, mid, orthogonal, density))
+        B, R = (t.to(weight.dtype) for t in draw_product(weight, mid, orthogonal, density, init))
         B_mask, R_mask = mask(tuple(B.shape), density, weight), mask(tuple(R.shape), density, weight)
         self.register_buffer("B", masked(B, B_mask))
         self.R = nn.Parameter(masked(R, R_mask))
@@ -108,13 +115,16 @@ class DeferredProduct(Fading):
     R_mask: Tensor | None
     start: Tensor
 
-    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0, strict: bool = True):
+    def __init__(
+        self, weight: Tensor, mid: int, orthogonal: bool, density: float = 1.0, strict: bool = True,
+        init: str | float = "xavier",
+    ):  # fmt: skip
         super().__init__(weight, strict)
-        drawn = Product(weight, mid, orthogonal, density)
-        self.register_buffer("B", drawn.B)
-        self.register_buffer("B_mask", drawn.B_mask)
-        self.register_buffer("R_mask", drawn.R_mask)
-        self.register_buffer("start", drawn.R.detach() - self._aligned(weight))
+        start = Product(weight, mid, orthogonal, density, init)
+        self.register_buffer("B", start.B)
+        self.register_buffer("B_mask", start.B_mask)
+        self.register_buffer("R_mask", start.R_mask)
+        self.register_buffer("start", start.R.detach() - self._aligned(weight))
 
     @torch.no_grad()
     def _aligned(self, weight: Tensor) -> Tensor:
@@ -161,7 +171,9 @@ class ClosedProduct(Fading):
     G: Tensor
     E: Tensor
 
-    def __init__(self, weight: Tensor, mid: int, orthogonal: bool, strict: bool = True):
+    def __init__(
+        self, weight: Tensor, mid: int, orthogonal: bool, strict: bool = True, init: str | float = "xavier"
+    ):  # fmt: skip
         super().__init__(weight, strict)
         out = weight.shape[0]
         most = mid if orthogonal else max(1, _PIECE // max(out, weight[0].numel()))
@@ -170,7 +182,7 @@ class ClosedProduct(Fading):
         G = identity if orthogonal else torch.zeros_like(identity)
         E = weight.new_zeros(out, weight[0].numel(), dtype=dtype)  # (out, in·area)
         with torch.no_grad():
-            for B, R in _pieces(weight, mid, orthogonal, 1.0, most):
+            for B, R in _pieces(weight, mid, orthogonal, 1.0, most, init):
                 E.addmm_(B, R.flatten(1))
                 if not orthogonal:
                     G.addmm_(B, B.t())

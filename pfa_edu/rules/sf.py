@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .._settings import choice
-from .base import Look, Rule
-from .draw import check_density, mask, masked, xavier, xavier_scale
+from .base import Look, Rule, quiet
+from .draw import check_density, check_init, drawn, init_scale, mask, masked
 from .feedback import Feedback, Layer, Path
 
 
@@ -19,6 +19,7 @@ class SF(Rule):
 
     ``kind``: 'uniform' (uSF: one magnitude, the paper's SF), 'fixed' (frSF: random magnitudes, drawn once),
     'batch' (brSF: random magnitudes, drawn again for every batch).
+    ``init``: the size of the magnitudes, 'xavier', 'kaiming', or a gain on Xavier's.
     """
 
     name: ClassVar[str] = "sf"
@@ -26,13 +27,15 @@ class SF(Rule):
     equation: ClassVar[str] = "F = s·sign(W)"
     kind: str = "uniform"
     density: float = 1.0
+    init: str | float = quiet("xavier")
 
     def __post_init__(self) -> None:
         choice("kind of sign symmetry", self.kind, ["uniform", "fixed", "batch"])
         object.__setattr__(self, "density", check_density(self.density))
+        object.__setattr__(self, "init", check_init(self.init))
 
     def make(self, layer: Layer) -> Feedback:
-        return SignSymmetric(layer.weight, self.kind, self.density)
+        return SignSymmetric(layer.weight, self.kind, self.density, self.init)
 
 
 class SignSymmetric(Feedback):
@@ -45,11 +48,11 @@ class SignSymmetric(Feedback):
     M: Tensor | None
     mask: Tensor | None
 
-    def __init__(self, weight: Tensor, kind: str = "uniform", density: float = 1.0):
+    def __init__(self, weight: Tensor, kind: str = "uniform", density: float = 1.0, init: str | float = "xavier"):
         super().__init__()
         self.kind = kind
-        self.scale = xavier_scale(weight)
-        M = None if kind == "uniform" else xavier(tuple(weight.shape), weight).abs().to(weight.dtype)
+        self.scale = init_scale(weight, init)
+        M = None if kind == "uniform" else drawn(tuple(weight.shape), weight, init).abs().to(weight.dtype)
         self.register_buffer("M", M)
         self.register_buffer("mask", mask(tuple(weight.shape), density, weight))
 
@@ -58,7 +61,7 @@ class SignSymmetric(Feedback):
         return Path(F=masked(weight.detach().sign() * magnitude, self.mask))
 
     def new_batch(self) -> None:
-        """brSF's new magnitude: Xavier-uniform's absolute value is uniform on [0, sqrt(3)·s)."""
+        """brSF's new magnitude: the absolute value of a uniform draw is uniform on [0, sqrt(3)·s)."""
         if self.kind == "batch" and self.M is not None:
             with torch.no_grad():
                 self.M.uniform_(0, math.sqrt(3) * self.scale)

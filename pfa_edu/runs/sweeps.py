@@ -106,7 +106,7 @@ def _add(grid: list[Planned], out: Path, tell: bool) -> list[dict]:
     """Adds the runs to grid.json; returns what it says of each: folder, identity, and the columns before its rows."""
     mine: dict[str, dict[str, Any]] = {}
     for run, chosen in grid:
-        knobs = {name: getattr(run.rule, name) for name in run.rule.knobs()}
+        knobs = {name: getattr(run.rule, name) for name, f in run.rule.knobs().items() if not run.rule.unsaid(f)}
         config = {"experiment": run.name, "scale": run.scale, "dataset": run.dataset, **knobs}
         config |= {name: text(value) for name, value in chosen.items() if name not in config}
         folder = run.kept_in.relative_to(out).as_posix()

@@ -49,7 +49,7 @@ def freeze(net: nn.Module, frozen: Frozen) -> list[str]:
     if isinstance(frozen, int):
         if frozen >= len(found):
             raise ConfigError(f"frozen {frozen}: the network has {len(found)} layers with a rule, and one has to learn")
-        first = list(found.values())[frozen].weight  # of those that learn
+        first = list(found.values())[frozen].parameter  # of those that learn
         names = list(itertools.takewhile(lambda name: learning[name] is not first, learning))
     else:
         for pattern in frozen:
