@@ -31,6 +31,7 @@ from ..runs.experiments import Experiment
 from ..runs.presets import mnist
 from ..train.callbacks import Callback
 from ..train.step import train_step
+from .soft import Soft
 
 PRODUCTS = {"training": 3, "noise": 3, "mirror": 2}
 
@@ -203,6 +204,7 @@ RELATIVES: dict[str, tuple[Rule, str]] = {
     "BP": (BP(), "Rumelhart, Hinton & Williams 1986"),
     "FA": (FA(), "Lillicrap et al. 2016"),
     "FA after noise": (Noise(), "Cheon, Lee & Paik 2024, arXiv 2405.16731"),
+    "FA, soft start": (Soft(), "Cheon, Bae & Paik 2025, arXiv 2505.20892"),
     "Weight mirror": (Mirror(), "Akrout et al. 2019, arXiv 1904.05391"),
     "KP": (KP(), "Kolen & Pollack 1994; Akrout et al. 2019"),
     "uSF": (SF("uniform"), "Liao et al. 2016; Xiao et al. 2019"),

@@ -28,8 +28,10 @@ from .networks import (
     check_reached,
     check_strong_steps,
 )
+from .settling import check_exact_error, check_feedback_update, check_nudged_error, check_pull
 from .verdict import Verdict
 from .wiring import check_feedback_synapses, check_hidden_error, check_pairs, check_second_update
+from .without_alignment import check_soft_start, check_tries
 
 __all__ = [
     "Alignment",
@@ -38,9 +40,11 @@ __all__ = [
     "check_aligning_decay",
     "check_difference",
     "check_eigenvalue_variance",
+    "check_exact_error",
     "check_fa_backward",
     "check_fading_decay",
     "check_feedback_synapses",
+    "check_feedback_update",
     "check_first_epoch_on_cifar",
     "check_hidden_error",
     "check_kp_backward",
@@ -49,17 +53,21 @@ __all__ = [
     "check_mirror_on_data",
     "check_mirror_rate",
     "check_mismatch_without_strong_decay",
+    "check_nudged_error",
     "check_overtaking",
     "check_pairs",
     "check_path_length",
     "check_pfa_backward",
+    "check_pull",
     "check_ratio_for_density",
     "check_ratio_for_floor",
     "check_reached",
     "check_same_angle",
     "check_second_update",
     "check_sf_angle",
+    "check_soft_start",
     "check_strong_steps",
+    "check_tries",
     "check_weakest_decay",
     "check_zero_floor",
 ]
