@@ -12,10 +12,10 @@ import html
 PICTURE = "pfa-picture"  # the CSS class of every such picture
 # JupyterLab, Notebook 7, Voilà and nbconvert's pages; VS Code; Colab.
 _DARK = 'body[data-jp-theme-light="false"], body.vscode-dark, html[theme="dark"]'
-# 0.93 turns white into #121212, a shade from the dark pages' own background; blending hides what is left of it.
+# White becomes black, and a black that is blended by "screen" is the page's own background.
 STYLE = (
     f".{PICTURE} {{ mix-blend-mode: multiply; }} "
-    f":is({_DARK}) .{PICTURE} {{ filter: invert(0.93) hue-rotate(180deg); mix-blend-mode: screen; }}"
+    f":is({_DARK}) .{PICTURE} {{ filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }}"
 )
 
 

@@ -13,10 +13,11 @@ SCREENS = [(1280, True), (1280, False), (1024, False), (400, False)]  # pixels w
 
 
 def theme(reader, name: str) -> None:
-    reader.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})")
+    change = f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})"
+    reader.page.evaluate(f"() => {{ {change}; }}")  # not awaited: its promise may stay open
     light = str(name == "JupyterLab Light").lower()
-    reader.page.wait_for_selector(f"body[data-jp-theme-light='{light}']")
-    reader.page.wait_for_timeout(1000)
+    reader.page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'")
+    reader.page.wait_for_timeout(2000)
 
 
 def at_width(reader, width: int, sidebar: bool) -> list[str]:
@@ -64,7 +65,7 @@ def test_on_every_screen_in_either_theme_and_the_day_after(lab, reader):
     assert np.median(dark) < 30, "a white slab"
     assert np.percentile(dark, 99.5) > 150, "letters that cannot be read"
 
-    reader.command("docmanager:save")
+    page.evaluate("() => { window.jupyterapp.commands.execute('docmanager:save'); }")
     page.wait_for_timeout(2000)
     reader.leave()
     page.goto(f"{lab}/lab/tree/explorers.ipynb?reset")
