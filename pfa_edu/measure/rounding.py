@@ -93,7 +93,7 @@ def loss_errors(loss_fn: Callable[..., Tensor], out: Any, targets: Sequence[Any]
     try:
         with _InFloat64(), torch.enable_grad():
             loss = loss_fn(finer, *targets)
-        exact = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        exact = torch.autograd.grad(loss, leaves, allow_unused=True)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         told = str(error).splitlines()[0]
         warnings.warn(
@@ -103,11 +103,13 @@ def loss_errors(loss_fn: Callable[..., Tensor], out: Any, targets: Sequence[Any]
             stacklevel=2,
         )
         return torch.zeros((), dtype=torch.float64, device=errors[0].device)
-    rows = {len(e) if e.dim() else 0 for e in errors}
+    # what the loss does not use, such as the logits beside a loss that the network has computed itself, has no rounding
+    pairs = [(e.double(), finer_e) for e, finer_e in zip(errors, exact, strict=True) if finer_e is not None]
+    rows = {len(e) if e.dim() else 0 for e, _ in pairs}
     batch = rows.pop() if len(rows) == 1 else 0
-    wrong, size = (
-        sum(part.double().reshape(batch or 1, -1).square().sum(1) for part in parts)  # (batch,) or (1,)
-        for parts in ([e.double() - x for e, x in zip(errors, exact, strict=True)], exact)
-    )
-    found = torch.where(size > 0, wrong / size, torch.zeros_like(size))  # type: ignore[arg-type]
+    wrong = size = torch.zeros(batch or 1, dtype=torch.float64, device=errors[0].device)
+    for e, finer_e in pairs:
+        wrong = wrong + (e - finer_e).reshape(batch or 1, -1).square().sum(1)  # (batch,) or (1,)
+        size = size + finer_e.reshape(batch or 1, -1).square().sum(1)
+    found = torch.where(size > 0, wrong / size, torch.zeros_like(size))
     return found if batch else found.squeeze(0)

@@ -24,7 +24,7 @@ _LEAST = 1e-6  # degrees: below, nothing can be told apart
 
 @themed
 def checks(frame: pd.DataFrame, frozen: pd.DataFrame | None = None, about: str = "") -> Figure:
-    """Size of the activations, worth of the reference, use of the depth: one panel each, all after the last epoch.
+    """Size of the activations, validity of the reference, gain from depth: one panel each, all after the last epoch.
 
     Left: sqrt(mean a²) of every layer's output. Lines that climb or fall by orders of magnitude are a bad sign. Middle:
     by how much rounding may have turned backprop's own gradient; where it is more than 5°, the gradient angle of that
@@ -48,14 +48,15 @@ def checks(frame: pd.DataFrame, frozen: pd.DataFrame | None = None, about: str =
         ax.set_yscale("log")
         ax.set_xlabel("Layer, from input to output")
     style.dress(left, "1. Size of the activations")
-    left.set_ylabel("sqrt(mean a²)")
-    style.dress(middle, "2. Worth of the reference")
+    left.set_ylabel("RMS of the layer's output")
+    style.dress(middle, "2. Validity of the reference")
     middle.set_ylabel("Error of BP's own gradient by rounding, °")
     _not_valid(middle)
-    style.dress(right, "3. Use of the depth", epochs=False)
+    style.dress(right, "3. Gain from depth", epochs=False)
     _utility(right, trained, frozen, list(shown))
+    notes = [] if frozen is None else ["gains with 95 % confidence intervals"]
     style.legend(fig, [style.rule_handle(look, behind[rule]) for rule, look in shown.items()])
-    style.headline(fig, "Three checks of credit assignment, after the last epoch", stats["seeds"], about)
+    style.headline(fig, "Three checks of credit assignment, after the last epoch", stats["seeds"], about, notes)
     return fig
 
 
