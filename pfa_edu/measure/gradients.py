@@ -57,7 +57,7 @@ def activation_scale(net: nn.Module, x: Any) -> dict[str, float]:
     >>> import pfa_edu as pe
     >>> net = nn.Sequential(pe.Linear(4, 4), pe.Linear(4, 4))
     >>> for layer in net:
-    ...     _ = nn.init.eye_(layer.weight).mul_(3)
+    ...     _ = layer.weight.data.copy_(3 * torch.eye(4))
     >>> activation_scale(net, torch.ones(2, 4))
     {'0': 3.0, '1': 9.0}
     """
