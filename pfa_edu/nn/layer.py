@@ -15,6 +15,7 @@ from ..rules import rule as rule_by_name
 from ..rules.feedback import Fading, Layer
 from . import steps
 from .functional import Conv, cut, transformed
+from .marks import Mark, follow
 from .sharded import is_sharded, whole
 from .taps import tap
 
@@ -33,7 +34,7 @@ class RuleLayer(nn.Module):
     feedback: Feedback | None
     weight: nn.Parameter
     bias: nn.Parameter | None
-    mark: steps.Mark
+    mark: Mark
     h: Tensor | None = None
     delta: Tensor | None = None
 
@@ -133,6 +134,8 @@ class RuleLayer(nn.Module):
     def _path(self, h: Tensor, feedback: Feedback) -> Path:
         if feedback.training:
             feedback.new_batch()
+        if isinstance(feedback, Fading) and not transformed():
+            follow(self)
         self.mark.fed = True
         weight = self.oriented(self.weight)
         if transformed():  # wrapped tensors do not tell what will be differentiated

@@ -7,45 +7,25 @@ first step, and whenever its parameters or the layers' rules have changed, all o
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from torch.utils.weak import WeakIdKeyDictionary
 
 from ..errors import ConfigError
 from ..rules.feedback import Fading
 from .decay import Law, decay_law
+from .marks import LOOK, Mark, follow
+from .sharded import own_part
 
 if TYPE_CHECKING:
     from .layer import RuleLayer
 
-_LOOK = 100  # every so many steps, and in the first two, a weight is compared entry by entry
 
 _watched: weakref.WeakSet[RuleLayer] = weakref.WeakSet()
 _plans: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Plan] = weakref.WeakKeyDictionary()
 _generation = [0]
-
-
-class Mark:
-    """What is known of the gradient of one weight: did it come through the layer's rule, and is it still untouched?"""
-
-    def __init__(self) -> None:
-        self.fed = False  # a forward pass of the rule whose backward pass is still to come
-        self.by_rule: bool | None = None  # of the gradient that is there; None: torch has never told
-        self.used = False  # that gradient has been stepped with
-        self.seen: tuple[int, int] | None = None
-
-    def accumulated(self, W: Tensor) -> None:
-        """Hook of ``W``, called by torch whenever its gradient has grown."""
-        self.by_rule = self.fed or (self.by_rule is True and not self.used)
-        self.fed = self.used = False
-        if W.grad is not None:
-            self.seen = (id(W.grad), W.grad._version)
-
-
-_marks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # by parameter
 
 
 class _Fade:
@@ -78,14 +58,7 @@ def watch(layer: RuleLayer) -> None:
     _watched.add(layer)
     _generation[0] += 1
     if isinstance(layer.feedback, Fading):
-        W = layer.parameter
-        if W not in _marks and W.requires_grad:
-            W.register_post_accumulate_grad_hook(_accumulated)
-        layer.mark = _marks[W] = _marks.get(W, layer.mark)
-
-
-def _accumulated(W: Tensor) -> None:
-    _marks[W].accumulated(W)
+        follow(layer)
 
 
 def check_optimizer(*optimizers: torch.optim.Optimizer) -> None:
@@ -159,18 +132,30 @@ def _name(layer: RuleLayer) -> str:
     return f"the {type(layer).__name__} layer of shape {tuple(layer.weight.shape)}"
 
 
-def _before(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+def _before(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
     plan = _plans.get(optimizer)
     held = sum(len(group["params"]) for group in optimizer.param_groups)
     if plan is None or plan.held != held or plan.generation != _generation[0]:
         plan = _plans[optimizer] = _plan(optimizer)
-    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)  # it makes the gradients during the step
     for fade in plan.fades:
-        fade.moving = closure is not None or fade.W.grad is not None
-        if not fade.moving:
-            continue
         fade.first = optimizer.state.get(fade.W, {}).get("momentum_buffer") is None
-        if closure is None:
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    if closure is None or not plan.fades:
+        _check_gradients(plan)
+        return None
+
+    def checked() -> Any:  # it makes the gradients during the step, and may change them, as Lightning's clipping does
+        loss = closure()
+        _check_gradients(plan)
+        return loss
+
+    return (args, {**kwargs, "closure": checked}) if "closure" in kwargs else ((args[0], checked, *args[2:]), kwargs)
+
+
+def _check_gradients(plan: _Plan) -> None:
+    for fade in plan.fades:
+        fade.moving = fade.W.grad is not None
+        if fade.moving:
             _check_by_rule(fade)
             if fade.feedback.strict:
                 _check_untouched(fade)
@@ -191,7 +176,7 @@ def _check_untouched(fade: _Fade) -> None:
     W = fade.W
     moved = fade.version is not None and W._version != fade.version
     if fade.copy is not None:
-        moved = moved or not torch.equal(fade.copy, W.detach())
+        moved = moved or not torch.equal(fade.copy, own_part(W.detach()))
         fade.copy = None
     if moved:
         raise ConfigError(
@@ -199,17 +184,12 @@ def _check_untouched(fade: _Fade) -> None:
             f"sharpness-aware step, a copy), and PFA's {fade.form} form holds only if nothing else moves it: change it "
             f"within pe.anchored(net), which keeps the feedback as it is, or use form='coupled' or form='explicit'"
         )
-    touched = fade.mark.seen is not None and fade.mark.seen != (id(W.grad), cast(Tensor, W.grad)._version)
-    if touched and not _several_processes():  # there torch itself writes the mean over processes into it
+    if fade.mark.touched(W):
         raise ConfigError(
             f"the gradient of {fade.name} was changed between backward and step (clipping, a gradient scaler), and "
             f"PFA's {fade.form} form is the explicit one only if it is not: use form='coupled', in which R follows the "
             f"update that W gets, or form='explicit'"
         )
-
-
-def _several_processes() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 @torch.no_grad()
@@ -223,5 +203,5 @@ def _after(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
         if fade.feedback.strict:
             fade.steps += 1
             fade.version = fade.W._version
-            if fade.steps <= 2 or fade.steps % _LOOK == 0:
-                fade.copy = fade.W.detach().clone()
+            if fade.steps <= 2 or fade.steps % LOOK == 0:
+                fade.copy = own_part(fade.W.detach()).clone()

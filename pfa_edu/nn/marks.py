@@ -1,0 +1,81 @@
+"""What is known of the gradient that an optimiser is about to use: whose it is, and whether anybody has changed it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from .sharded import is_sharded, own_part
+
+if TYPE_CHECKING:
+    from .layer import RuleLayer
+
+LOOK = 100  # every so many steps, and in the first two, a weight (or a sharded gradient) is compared entry by entry
+
+_marks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # by parameter
+
+
+class Mark:
+    """What is known of the gradient of one weight: did it come through the layer's rule, and is it still untouched?"""
+
+    def __init__(self) -> None:
+        self.fed = False  # a forward pass of the rule whose backward pass is still to come
+        self.by_rule: bool | None = None  # of the gradient that is there; None: torch has never told
+        self.used = False  # that gradient has been stepped with
+        self.seen: tuple[int, int] | None = None
+        self.looks = 0
+        self.copy: Tensor | None = None
+
+    def accumulated(self, W: Tensor, stepped: Callable[[], Tensor]) -> None:
+        """Called whenever the gradient of ``W`` has grown. ``stepped``: what the optimiser has, W but under FSDP2."""
+        self.by_rule = self.fed or (self.by_rule is True and not self.used)
+        self.fed = self.used = False
+        self.look(W)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # At the end of a backward pass DDP writes the mean over processes, and FSDP2 each one's part of it. They
+            # have queued that by now; what is queued at the end itself comes after it.
+            later = torch.autograd.Variable._execution_engine.queue_callback
+            later(lambda: later(lambda: self.look(stepped())))
+
+    def look(self, W: Tensor) -> None:
+        """Remembers the gradient as it is now."""
+        if W.grad is None:
+            return
+        self.seen = (id(W.grad), W.grad._version)
+        if is_sharded(W.grad):  # a DTensor's version does not count what is done to many at once, as clipping does
+            self.looks += 1
+            often = self.looks <= 2 or self.looks % LOOK == 0
+            self.copy = own_part(W.grad.detach()).clone() if often else None
+
+    def touched(self, W: Tensor) -> bool:
+        """Whether the gradient has been changed since, as far as one can see."""
+        grad = cast(Tensor, W.grad)
+        if self.copy is not None and not torch.equal(self.copy, own_part(grad.detach())):
+            return True
+        return self.seen is not None and self.seen != (id(grad), grad._version)
+
+
+def follow(layer: RuleLayer) -> None:
+    """Has torch tell ``layer.mark`` of the gradients of its parameter, if it does not already.
+
+    Called in every forward pass as well: FSDP2 lays another parameter in the place of the one that it has sharded.
+    """
+    W = layer.parameter
+    if W in _marks:
+        layer.mark = _marks[W]
+        return
+    if not (W.is_leaf and W.requires_grad):
+        return
+    mark, this = layer.mark, weakref.ref(layer)
+    _marks[W] = mark
+
+    def accumulated(W: Tensor) -> None:
+        owner = this()
+        mark.accumulated(W, lambda: W if owner is None else owner.parameter)
+
+    W.register_post_accumulate_grad_hook(accumulated)
