@@ -328,10 +328,18 @@ def test_long_text_goes_on_below_and_nothing_is_lost():
 def test_long_code_has_a_page_of_its_own_before_its_picture():
     code = v4.new_code_cell("\n".join(f"line_{n} = {n}" for n in range(20)), outputs=[PICTURE])
     slides = splitting.split(book(v4.new_markdown_cell("## Code"), code)).cells
-    assert [splitting.slide_type(c) for c in slides] == ["slide", "subslide", "-", "subslide", "-"]
-    assert slides[2].outputs == []
-    assert slides[4].metadata.transient.remove_source
-    assert slides[4].outputs
+    assert [splitting.slide_type(c) for c in slides] == ["slide", "-", "subslide", "-"]
+    assert slides[1].outputs == []
+    assert slides[3].metadata.transient.remove_source
+    assert slides[3].outputs
+
+
+def test_an_exercise_is_shown_without_its_empty_check():
+    code = v4.new_code_cell("answer = ...\ncheck(answer)", outputs=[v4.new_output("stream", text="not answered yet")])
+    asked, shown = splitting.split(book(v4.new_markdown_cell("### Exercise 1\n\nHow many?"), code)).cells
+    assert "How many?" in asked.source
+    assert splitting.slide_type(shown) == "-"  # on the same slide
+    assert shown.outputs == []
 
 
 def test_the_author_s_slide_types_are_kept_and_housekeeping_is_left_out():

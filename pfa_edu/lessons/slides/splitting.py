@@ -14,7 +14,7 @@ from . import text
 
 GOES_ON = "goes_on"  # metadata of a page that only repeats the heading of the one before it
 _CODE = 0.7  # lines of text that a line of code is as high as
-_BESIDE_PICTURE = 5.0  # lines of text and code that leave a picture on the same page large enough to read
+_BESIDE_PICTURE = 2.0  # lines of text and code that leave a picture on the same page large enough to read
 
 
 def split(notebook: Any) -> Any:
@@ -97,11 +97,14 @@ def again(running: str) -> str:
 
 def _code(cell: Any, kind: str, running: str, used: float) -> list[Any]:
     """Code and what it shows: with the text before it where there is room, else on a page, or two, of their own."""
+    if _unanswered(cell.source):
+        cell = of_type(cell, kind, outputs=[])  # "not answered yet" is no news to a class
     code = _CODE * len(cell.source.splitlines())
     printed, picture = _shown(cell)
     most = _BESIDE_PICTURE if picture else text.PAGE
-    together = code + printed <= most
-    stays = kind == "fragment" or (kind in ("", "-") and used + code + (printed if together else 0) <= most)
+    together = code + printed <= (text.PAGE if picture is False else 3 * _BESIDE_PICTURE)
+    room = used == 0 or used + code + (printed if together else 0) <= most  # 0: a heading waits for it
+    stays = kind == "fragment" or (kind in ("", "-") and room)
     first = of_type(cell, kind if kind == "fragment" else "-", outputs=cell.outputs if together else [])
     new = [first] if stays else [*_page(first, running)]
     if cell.outputs and not together:
@@ -109,6 +112,19 @@ def _code(cell: Any, kind: str, running: str, used: float) -> list[Any]:
         shown.metadata["transient"] = {"remove_source": True}
         new += _page(shown, running)
     return new
+
+
+def _unanswered(source: str) -> bool:
+    """Whether the code holds a ``...`` that a student is to replace."""
+    nodes = ast.walk(_parsed(source) or ast.Module([], []))
+    return any(isinstance(node, ast.Constant) and node.value is ... for node in nodes)
+
+
+def _parsed(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except SyntaxError:  # a magic command of IPython
+        return None
 
 
 def _shown(cell: Any) -> tuple[float, bool]:
@@ -138,8 +154,5 @@ def _housekeeping(cell: Any) -> bool:
         return True
     if "check_parameters(" in cell.source:
         return True
-    try:
-        statements = ast.parse(cell.source).body
-    except SyntaxError:  # a magic command of IPython
-        return False
-    return all(isinstance(statement, (ast.Import, ast.ImportFrom)) for statement in statements)
+    tree = _parsed(cell.source)
+    return tree is not None and all(isinstance(one, (ast.Import, ast.ImportFrom)) for one in tree.body)

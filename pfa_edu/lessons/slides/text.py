@@ -10,6 +10,7 @@ PAGE = 11.0  # lines of text on a slide, its heading not counted
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _ITEM = re.compile(r"(\d+[.)]|[-*+])\s")
+_COMMAND = re.compile(r"\\(?:color\{[^}]*\}|[a-zA-Z]+)|[{}$]")  # of TeX: a symbol, or nothing to see
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
@@ -87,7 +88,10 @@ def height(block: str) -> float:
         return 1.2 * max(1.0, len(lines) - 2 if len(lines) > 1 else 1) + 1.0
     if block.startswith("<details"):
         return 1.4  # folded
-    return math.ceil(len(" ".join(line.strip() for line in lines)) / LINE) + 0.4
+    words = " ".join(line.strip() for line in lines)
+    if "$" in words:
+        words = _COMMAND.sub(" ", words).replace("  ", " ")
+    return math.ceil(len(words) / LINE) + 0.4
 
 
 def pages(content: list[str]) -> list[list[str]]:
