@@ -8,6 +8,9 @@ import torch
 
 import pfa_edu as pe
 from pfa_edu.lessons import equilibrium as ep
+from pfa_edu.lessons import exercises as ex
+from pfa_edu.lessons.exercises import settling
+from pfa_edu.lessons.exercises.questions import Formula
 from pfa_edu.lessons.soft import turned
 
 DOUBLE = torch.float64
@@ -159,6 +162,30 @@ def test_a_run(small):
     assert first.between(80, 100).all()
     assert ep.pictures.paths(small).axes[0].has_data()
     assert list(ep.pictures.table(small).index) == [ep.WAYS["homeostasis"].label]
+
+
+RIGHT = [
+    (ex.check_nudged_error, lambda up, down, beta: (down - up) / beta / 2),
+    (ex.check_feedback_update, lambda da, db, ra, rb: torch.einsum("bi,bj->ij", ra, db)),
+    (ex.check_exact_error, lambda A, D, g: torch.linalg.inv(torch.eye(len(g), dtype=DOUBLE) - D @ A.T) @ D @ g),
+    (ex.check_pull, lambda na, nb, ha, hb: (nb.T @ ha - hb.T @ na).T),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_exercises(check, answer):
+    assert check(answer), check(answer)
+    assert check(...).state == check(lambda *args: None).state == "open"
+
+
+def test_every_mistake_gets_its_hint():
+    """Wrong answers fail, and no mistake is right or hidden behind an earlier one."""
+    for question in vars(settling).values():
+        if isinstance(question, Formula):
+            for mistake, hint in question.mistakes:
+                verdict = question.check(mistake)
+                assert verdict.state == "wrong"
+                assert hint in str(verdict)
 
 
 ERRORS = [

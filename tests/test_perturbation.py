@@ -98,14 +98,10 @@ def test_node_variance_follows_the_neurons():
 
 
 def test_nodes_need_fewer_tries_than_weights():
-    weights, x, y = problem((50, 20, 5), batch=16)
-    g = flat(pert.gradient(weights, x, y))
-    stream = torch.Generator().manual_seed(0)
-    angles = [
-        pe.angle(flat(method(weights, x, y, tries=50, generator=stream)), g).item() for method in BOTH
-    ]  # fmt: skip
-    assert angles[0] == pytest.approx(pert.expected_angle(50, len(g)), abs=4)
-    assert angles[1] < angles[0] - 20
+    found = pert.angles(*problem((50, 20, 5), batch=16), tries=[50])
+    assert found.loc[50, "weights, formula"] == pytest.approx(pert.expected_angle(50, 1100))
+    assert found.loc[50, "weights"] == pytest.approx(found.loc[50, "weights, formula"], abs=4)
+    assert found.loc[50, "nodes"] < found.loc[50, "weights"] - 20
 
 
 def test_the_angle_after_many_tries():
@@ -130,8 +126,8 @@ def test_the_price_of_pfas_angle_is_the_ratio_times_the_network():
 ERRORS = [
     (lambda: pert.weight_perturbation(*problem(), tries=0), "tries 0: it must be a number of at least 1"),
     (lambda: pert.node_perturbation(*problem(), sigma=0), "sigma 0: it must be a number greater than 0"),
-    (lambda: pert.tries_for(0, 10), "angle 0: it must be a number greater than 0"),
-    (lambda: pert.tries_for(90, 10), "angle 90: it must be below 90"),
+    (lambda: pert.tries_for(0, 10), "degrees 0: it must be a number greater than 0"),
+    (lambda: pert.tries_for(90, 10), "degrees 90: it must be below 90"),
 ]
 
 

@@ -6,7 +6,10 @@ import torch
 from torch import nn
 
 import pfa_edu as pe
+from pfa_edu.lessons import exercises as ex
 from pfa_edu.lessons import kin, soft_study
+from pfa_edu.lessons.exercises import without_alignment
+from pfa_edu.lessons.exercises.questions import Formula
 from pfa_edu.lessons.soft import Soft, turned
 
 
@@ -68,6 +71,21 @@ def test_a_study_and_its_figure():
     assert soft_study.figure(frame).axes[0].has_data()
     assert list(soft_study.table(frame).columns) == [1]
     assert soft_study.label("soft angle=90") == "FA from 90°"
+
+
+def test_the_exercises():
+    def start(W, N, angle):
+        alpha, across = torch.deg2rad(torch.tensor(angle)), N - (N * W).sum() / (W * W).sum() * W
+        return alpha.cos() * W + alpha.sin() * across / across.norm() * W.norm()
+
+    assert ex.check_soft_start(start), ex.check_soft_start(start)
+    assert ex.check_tries(lambda angle, n: (n - 1) * torch.deg2rad(torch.tensor(90 - angle)).tan() ** 2)
+    for question in vars(without_alignment).values():
+        if isinstance(question, Formula):
+            for mistake, hint in question.mistakes:
+                verdict = question.check(mistake)
+                assert verdict.state == "wrong"
+                assert hint in str(verdict)
 
 
 ERRORS = [

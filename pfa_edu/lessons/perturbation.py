@@ -21,12 +21,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import pandas as pd
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
 from .._settings import real, whole
 from ..errors import ConfigError
+from ..measure import angle
 
 SIGMA = 1e-3
 LossOf = Callable[[Tensor, Tensor], Tensor]  # (output, y) → one loss for each sample, (batch,)
@@ -112,16 +114,33 @@ def node_perturbation(
     return total
 
 
-def tries_for(angle: float, weights: int) -> float:
-    """Estimates of weight perturbation that have to be averaged for ``angle`` degrees to the gradient: (n − 1)/tan².
+def angles(weights: Sequence[Tensor], x: Tensor, y: Tensor, tries: Sequence[int], seed: int = 0) -> pd.DataFrame:
+    """Degrees between both estimates and the gradient after each number of ``tries``, beside what the formula expects.
+
+    The formula is that of weight perturbation; it knows nothing but the number of weights.
+    """
+    stream = torch.Generator().manual_seed(seed)
+    g = torch.cat([G.flatten() for G in gradient(weights, x, y)])
+    rows = {}
+    for m in tries:
+        found = [
+            torch.cat([G.flatten() for G in method(weights, x, y, m, generator=stream)])
+            for method in (weight_perturbation, node_perturbation)
+        ]
+        rows[m] = [*(angle(f, g).item() for f in found), expected_angle(m, len(g))]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["weights", "nodes", "weights, formula"])
+
+
+def tries_for(degrees: float, weights: int) -> float:
+    """Estimates of weight perturbation that have to be averaged for ``degrees`` to the gradient: (n − 1)/tan².
 
     The mean of m estimates is g along g, and has √((n − 1)/m)·‖g‖ across it, for a large m. PFA's limit angle at the
     ratio ρ has tan² = 1/ρ, so weight perturbation needs ρ·(n − 1) tries to point as well: for every step.
     """
-    angle = real("angle", angle, above=0, what="degrees to the gradient; 0 would take for ever")
-    if angle >= 90:
-        raise ConfigError(f"angle {angle}: it must be below 90 degrees, where an estimate says nothing")
-    return (whole("weights", weights, low=1) - 1) / math.tan(math.radians(angle)) ** 2
+    degrees = real("degrees", degrees, above=0, what="to the gradient; 0 would take for ever")
+    if degrees >= 90:
+        raise ConfigError(f"degrees {degrees}: it must be below 90, where an estimate says nothing")
+    return (whole("weights", weights, low=1) - 1) / math.tan(math.radians(degrees)) ** 2
 
 
 def expected_angle(tries: int, weights: int) -> float:
