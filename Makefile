@@ -20,7 +20,7 @@ test: .venv/done  ## the whole test suite: two files at a time, a core each
 lab: .venv/done  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-# voila.json there ends a kernel five minutes after its page was closed.
+# voila.json there ends a kernel five minutes after its page was closed, and waits for a busy machine's pictures.
 app: .venv/done  ## the race as a page of its own, without code cells
 	cd notebooks/app && ../../$(BIN)/voila race.ipynb
 
