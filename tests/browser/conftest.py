@@ -169,7 +169,7 @@ def voila(home) -> Iterator[str]:
     page.write_text(json.dumps(notebook), encoding="utf-8")
     command = [
         "voila", "race.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", "--Voila.port_retries=0",
-        "--MappingKernelManager.cull_idle_timeout=10", "--MappingKernelManager.cull_interval=2",
+        "--MappingKernelManager.cull_idle_timeout=40", "--MappingKernelManager.cull_interval=2",
     ]  # fmt: skip
     with served(home, "voila", command, "/voila/static/voila.js", "app") as address:
         yield address
