@@ -282,6 +282,8 @@ def test_versions_by_command(one_lesson, tmp_path, capsys):
     assert "Four." not in (student / "01_sums.ipynb").read_text()
     assert "Four." in (instructor / "01_sums.ipynb").read_text()
     assert (instructor / "teaching" / "quiz.md").read_bytes() == (TEACHING / "quiz.md").read_bytes()
+    for link in re.findall(r"\]\(([^)]+)\)", (instructor / "teaching" / "README.md").read_text()):
+        assert (instructor / "teaching" / link).exists(), link
     (student / "01_sums.ipynb").write_text("hours of work")
     assert main(["lessons", str(student), "--student"]) == 1
     assert "already there and not overwritten" in capsys.readouterr().err

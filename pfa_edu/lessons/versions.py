@@ -29,12 +29,14 @@ _ITEM = re.compile(r"(\d+)[.)]\s")
 def write_version(to: Path, instructor: bool, force: bool = False) -> dict[Path, str]:
     """Writes every lesson in one version under ``to``, with what belongs to it; each path with what was done.
 
-    Students get the handout; instructors get the handout, the plan of the lesson and the quiz.
+    Students get the handout; instructors also get the plans, the quiz and the notes.
     """
     make = instructors if instructor else students
     wanted = {to / path: _text(make(path.stem)) for path in _lessons()}
-    names = ("handout.pdf", "README.md", "quiz.md") if instructor else ("handout.pdf",)
-    wanted |= {to / "teaching" / name: (notes.folder() / name).read_bytes() for name in names}
+    given = [notes.folder() / "handout.pdf"]
+    if instructor:
+        given += [notes.folder() / "README.md", notes.folder() / "quiz.md", *sorted(notes.folder().glob("notes/*.md"))]
+    wanted |= {to / "teaching" / path.relative_to(notes.folder()): path.read_bytes() for path in given}
     return notebooks.put(wanted, force)
 
 
