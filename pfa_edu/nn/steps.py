@@ -175,7 +175,7 @@ def _check_by_rule(fade: _Fade) -> None:
 def _check_untouched(fade: _Fade) -> None:
     W = fade.W
     moved = fade.version is not None and W._version != fade.version
-    if fade.copy is not None:
+    if fade.copy is not None and not _recording():
         moved = moved or not torch.equal(fade.copy, own_part(W.detach()))
         fade.copy = None
     if moved:
@@ -192,6 +192,11 @@ def _check_untouched(fade: _Fade) -> None:
         )
 
 
+def _recording() -> bool:
+    """Whether a CUDA graph is being recorded: there nothing may be compared, and what is copied stays in the graph."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+
+
 @torch.no_grad()
 def _after(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
     plan = _plans.get(optimizer)
@@ -203,5 +208,5 @@ def _after(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
         if fade.feedback.strict:
             fade.steps += 1
             fade.version = fade.W._version
-            if fade.steps <= 2 or fade.steps % LOOK == 0:
+            if (fade.steps <= 2 or fade.steps % LOOK == 0) and not _recording():
                 fade.copy = own_part(fade.W.detach()).clone()
