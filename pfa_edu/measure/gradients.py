@@ -58,7 +58,7 @@ def activation_scale(net: nn.Module, x: Any) -> dict[str, float]:
     >>> net = nn.Sequential(pe.Linear(4, 4), pe.Linear(4, 4))
     >>> for layer in net:
     ...     _ = layer.weight.data.copy_(3 * torch.eye(4))
-    >>> activation_scale(net, torch.ones(2, 4))
+    >>> {name: round(size, 3) for name, size in activation_scale(net, torch.ones(2, 4)).items()}
     {'0': 3.0, '1': 9.0}
     """
     watch = Watch()
