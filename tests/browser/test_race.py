@@ -66,6 +66,7 @@ def test_race_in_jupyterlab(lab, reader):
     reader.press("Step")
     reader.wait_for(r"^Step 1:")
 
+    reader.press("More")
     reader.choose("Data", "spirals")
     reader.press("Reset")
     reader.wait_for(r"^Step 0:")
