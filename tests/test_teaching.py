@@ -369,7 +369,7 @@ def test_nbconvert_s_own_slides_are_not_one_single_slide(name):
 @pytest.mark.parametrize("name", LESSONS)
 def test_slides_of_every_lesson_with_notes_that_find_their_slides(name):
     said = notes.read(name)
-    page = deck.deck(_lesson(name), name, said)
+    page = deck.page(_lesson(name), name, said)
     headings = len(re.findall(r"^#{1,2} ", "\n".join(c.source for c in _lesson(name).cells), flags=re.MULTILINE))
     assert page.count("<section") >= headings
     assert page.count('<aside class="notes">') >= len(said)

@@ -54,12 +54,12 @@ def path_alignment(net: nn.Module) -> dict[str, float]:
     90° says that the feedback knows nothing of W. DFA's layers have no F and are left out. (The paper's 'path
     alignment'.)
     """
-    return paths(net, "path_alignment")["path_alignment"]
+    return path_measures(net, "path_alignment")["path_alignment"]
 
 
 def norm_ratio(net: nn.Module) -> dict[str, float]:
     """‖F‖/‖W‖ (Frobenius) for every layer with a feedback weight: 1 under backprop."""
-    return paths(net, "norm_ratio")["norm_ratio"]
+    return path_measures(net, "norm_ratio")["norm_ratio"]
 
 
 def sign_agreement(net: nn.Module) -> dict[str, float]:
@@ -67,10 +67,10 @@ def sign_agreement(net: nn.Module) -> dict[str, float]:
 
     0.5 is chance. Entries that are zero in F (sparse feedback) or in W are left out; NaN where none remain.
     """
-    return paths(net, "sign_agreement")["sign_agreement"]
+    return path_measures(net, "sign_agreement")["sign_agreement"]
 
 
-def paths(net: nn.Module, *names: str) -> dict[str, dict[str, float]]:
+def path_measures(net: nn.Module, *names: str) -> dict[str, dict[str, float]]:
     """The named measures, by default all of them, of every layer with a feedback weight; F is formed once a layer."""
     names = names or tuple(MEASURES)
     found = {n: layer for n, layer in layers(net).items() if layer.feedback is None or not layer.feedback.direct}

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..nn.modules import layers
 from .gradients import Loss, compare, scale_ratios
-from .paths import paths
+from .paths import path_measures
 
 Row = tuple[float, str, str, float]  # epoch, layer or 'network', metric, value
 
@@ -35,7 +35,7 @@ class Tracker:
         compared = compare(self.net, self.loss_fn, *self.probe)
         scales = {name: compared.scales[name] for name in layers(self.net) if name in compared.scales}
         measured = {
-            **paths(self.net),
+            **path_measures(self.net),
             "gradient_angle": compared.angles,
             "reference_error": compared.errors,
             "activation_rms": scales,

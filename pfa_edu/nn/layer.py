@@ -134,7 +134,7 @@ class RuleLayer(nn.Module):
     def _path(self, h: Tensor, feedback: Feedback) -> Path:
         if feedback.training:
             feedback.new_batch()
-        if isinstance(feedback, Fading) and not transformed():
+        if isinstance(feedback, Fading) and not (transformed() or torch.compiler.is_compiling()):
             follow(self)
         self.mark.fed = True
         weight = self.oriented(self.weight)

@@ -31,7 +31,7 @@ def opened(request, chromium, tmp_path):
         if cell.cell_type == "code" and "explorer()" in cell.source:
             cell.outputs = [picture()]
     deck.copy_assets(tmp_path)
-    (tmp_path / f"{name}.html").write_text(deck.deck(lesson, name, notes.read(name)), encoding="utf-8")
+    (tmp_path / f"{name}.html").write_text(deck.page(lesson, name, notes.read(name)), encoding="utf-8")
     page, asked, complaints = chromium.new_page(), [], []
     page.set_viewport_size({"width": 1280, "height": 720})
     page.on("request", lambda r: asked.append(r.url))

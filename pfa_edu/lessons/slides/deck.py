@@ -40,7 +40,7 @@ def write_decks(out: Path, names: list[str], force: bool = False) -> list[Path]:
         page.unlink()
         if target.exists():
             move_aside(target)
-        write_text(target, deck(_read(executed), stem, said[stem]))
+        write_text(target, page(_read(executed), stem, said[stem]))
         print(f"slides  {target}", flush=True)
     write_text(out / "index.html", _index(sorted(p for p in out.glob("[0-9]*.html") if ".before-" not in p.name)))
     return list(targets.values())
@@ -54,7 +54,7 @@ def lessons(names: list[str]) -> list[Path]:
     return list(dict.fromkeys(notebooks.find(name).relative_to(notebooks.folder()) for name in names))
 
 
-def deck(executed: Any, name: str, said: dict[str, str]) -> str:
+def page(executed: Any, name: str, said: dict[str, str]) -> str:
     """The page of slides of an executed notebook; ``said`` are its speaker notes by heading."""
     exporter = _exporter()
     slides = split(executed)
