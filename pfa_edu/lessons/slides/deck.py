@@ -36,8 +36,8 @@ def write_decks(out: Path, names: list[str], force: bool = False) -> list[Path]:
     said = {stem: notes.read(stem) for stem in targets}
     copy_assets(out)
     for stem, target in targets.items():
-        executed, page = notebooks.execute(stem, out / "executed", {})
-        page.unlink()
+        executed, exported = notebooks.execute(stem, out / "executed", {})
+        exported.unlink()
         if target.exists():
             move_aside(target)
         write_text(target, page(_read(executed), stem, said[stem]))
