@@ -78,13 +78,13 @@ class _Study:
         with _untouched(self.layers.values()):
             self.uses = uses(net, self.layers, x)
             with undisturbed(net), torch.enable_grad():
-                out = call(net, x)
-                senders = Senders(out, self._whose)
+                scalar = loss_fn(call(net, x))
+                senders = Senders(scalar, self._whose)
                 self.below, self.silent = senders.below(), senders.silent
-                first, self.own = self._gradients(loss_fn, out)
-            del out, senders
+                first, self.own = self._gradients(scalar)
+            del scalar, senders
             with undisturbed(net), torch.enable_grad(), backprop(net):
-                second, self.exact = self._gradients(loss_fn, call(net, x))
+                second, self.exact = self._gradients(loss_fn(call(net, x)))
         self.learns = bool(self.own)
         self.steady = first is None or second is None or same(first, second, 0.0)
         finite = [g for g in (*self.own.values(), *self.exact.values()) if g.numel()]
@@ -95,10 +95,9 @@ class _Study:
         known = [n for key in weights for n in self.owners.get(key, ())]
         return {self.bent[n] for n in known or self.bent if n in self.bent}
 
-    def _gradients(self, loss_fn: Loss, out: Any) -> tuple[Tensor | None, dict[int, Tensor]]:
+    def _gradients(self, scalar: Tensor) -> tuple[Tensor | None, dict[int, Tensor]]:
         """The scalar, and the gradients that there are, by id of the parameter."""
         wanted = [p for p in self.named.values() if p.requires_grad]
-        scalar = loss_fn(out)
         if not wanted or not scalar.requires_grad:
             return None, {}
         found = torch.autograd.grad(scalar, wanted, allow_unused=True)
@@ -126,6 +125,8 @@ class _Study:
         called = _called([self.uses[n] for n in (own or ([fed] if fed else []))])
         differs = None if fed else self._differs(p)
         learns, why = self._how(name, p, own, fed, problems)
+        if id(p) in self.own and differs is None and fed is None:
+            why += "; its gradient is 0 here, to rounding"
         feedback = "; ".join(dict.fromkeys(self._moves(layer) for layer in own.values()))
         return Row(name, tuple(p.shape), learns, called, differs, feedback, why)
 
@@ -248,9 +249,15 @@ def _called(used: list[Use]) -> str:
 @contextlib.contextmanager
 def _untouched(all_of_them: Iterable[RuleLayer]) -> Iterator[None]:
     """Afterwards the layers know nothing of the passes in between: neither h and δ, nor whose gradient is to come."""
-    kept = [(layer, layer.h, layer.delta, layer.mark, layer.mark.fed) for layer in all_of_them]
+    kept = [
+        (layer, {n: vars(layer)[n] for n in ("h", "delta") if n in vars(layer)}, layer.mark, layer.mark.fed)
+        for layer in all_of_them
+    ]
     try:
         yield
     finally:
-        for layer, h, delta, mark, fed in kept:
-            layer.h, layer.delta, mark.fed = h, delta, fed
+        for layer, had, mark, fed in kept:
+            for name in ("h", "delta"):
+                vars(layer).pop(name, None)
+            vars(layer).update(had)
+            mark.fed = fed

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..rules import Feedback
 from . import functional
 from .layer import RuleLayer
 from .modules import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Linear
@@ -48,7 +49,9 @@ class Generic(RuleLayer):
         own = functools.partial(self.plain.forward, self)
         if feedback is None:
             return own(h, *args, **kwargs)
+        return self._compute(own, feedback, h, args, kwargs)
 
+    def _compute(self, own: Any, feedback: Feedback, h: Tensor, args: tuple, kwargs: dict[str, Any]) -> Tensor:
         def op(x: Tensor, weight: Tensor) -> Tensor:
             self.__dict__["_inside"] = True  # see routing.py
             try:

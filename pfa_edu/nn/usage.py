@@ -15,9 +15,11 @@ from .calling import call
 from .graph import leaves
 from .layer import RuleLayer
 
+_COMPUTATIONS = ("affine", "_convolve", "_compute")  # of the layers; each kind has one of them
+
 
 class Use(NamedTuple):
-    """``own``: calls of the layer's forward. ``routed``: functional calls that routing.py sent to the layer.
+    """``own``: computations by the layer itself. ``routed``: functional calls that routing.py sent to the layer.
 
     ``outside``: its weight also enters the graph through an operation that is neither.
     """
@@ -46,32 +48,47 @@ def stand_ins(layers: Mapping[str, RuleLayer]) -> Iterator[dict[int, list[int]]]
     places = {id(layer): (*_place(layer), layer.parameter) for layer in layers.values()}
     counts = {id(layer): [0, 0] for layer in layers.values()}
     frozen = [p for *_, p in places.values() if not p.requires_grad]
+    within: set[int] = set()
     handles: list[Any] = []
 
     def swap(layer: Any, *_: Any) -> None:
         registered, key, whole = places[id(layer)]
         registered[key] = nn.Parameter(whole.detach())
 
-    def own(layer: Any, *_: Any) -> None:
-        counts[id(layer)][0] += 1
-        swap(layer)
-
     def back(layer: Any, *_: Any) -> None:
         registered, key, whole = places[id(layer)]
         registered[key] = whole
 
     @contextlib.contextmanager
-    def routed(layer: RuleLayer) -> Iterator[None]:
-        counts[id(layer)][1] += 1
+    def swapped(layer: RuleLayer, kind: int) -> Iterator[None]:
+        if id(layer) in within:  # a functional call, routed to the layer's own computation
+            yield
+            return
+        counts[id(layer)][kind] += 1
+        within.add(id(layer))
         swap(layer)
         try:
             yield
         finally:
             back(layer)
+            within.discard(id(layer))
+
+    def watched(layer: RuleLayer, computation: Any) -> Any:
+        @functools.wraps(computation)
+        def computed(*args: Any, **kwargs: Any) -> Any:
+            with swapped(layer, 0):
+                return computation(*args, **kwargs)
+
+        return computed
 
     for layer in layers.values():
-        handles += [layer.register_forward_pre_hook(own), layer.register_forward_hook(back, always_call=True)]
-        layer.__dict__["_watched"] = functools.partial(routed, layer)  # for calls that routing.py sends to it
+        layer.__dict__["_watched"] = functools.partial(swapped, layer, 1)  # for calls that routing.py sends to it
+        if layer.feedback is None or layer._use_backprop:  # then its forward is all that there is
+            handles += [layer.register_forward_pre_hook(swap), layer.register_forward_hook(back, always_call=True)]
+            continue
+        for name in _COMPUTATIONS:  # and not its forward: somebody may have replaced that, or call it without hooks
+            if hasattr(layer, name):
+                layer.__dict__[name] = watched(layer, getattr(layer, name))
     for p in frozen:  # whoever uses a frozen weight sends an error through it all the same
         p.requires_grad_(True)
     try:
@@ -83,7 +100,8 @@ def stand_ins(layers: Mapping[str, RuleLayer]) -> Iterator[dict[int, list[int]]]
             p.requires_grad_(False)
         for layer in layers.values():
             back(layer)
-            del layer.__dict__["_watched"]
+            for name in ("_watched", *_COMPUTATIONS):
+                layer.__dict__.pop(name, None)
 
 
 def _place(layer: RuleLayer) -> tuple[dict[str, Any], str]:
