@@ -64,6 +64,7 @@ from .rules import (
 from .runs.experiments import Experiment
 from .runs.grid import run_grid
 from .runs.presets import experiment, preset
+from .runs.seeds import run_seeds
 from .runs.sweeps import results as sweep_results
 from .runs.sweeps import sweep
 from .train.callbacks import Callback, TrackSteps
@@ -141,6 +142,7 @@ __all__ = [
     "resnet56",
     "rule",
     "run_grid",
+    "run_seeds",
     "sign_agreement",
     "steps_to_fade",
     "strip",

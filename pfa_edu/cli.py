@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep_.set_defaults(command=_sweep)
 
     bench_ = add("bench", "a step of every rule against plain backprop")
-    bench_.add_argument("name", nargs="?", default="mnist", help="mnist, cifar10, adamw or imagenet (default mnist)")
+    bench_.add_argument("name", nargs="?", default="mnist", help="mnist (the default), cifar10, adamw, imagenet, seeds")
     bench_.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     bench_.add_argument("--threads", type=int, help="torch's threads (default: as they are)")
     bench_.add_argument("--json", type=Path, help="also write the table there")
@@ -284,19 +284,24 @@ def _sweep(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .runs import benchmark as bench
+    from .runs import bench_seeds, benchmark
 
-    result = bench.bench(args.name, args.rounds, not args.no_memory, args.threads)
-    print(bench.format_result(result))
+    if args.name == "seeds":
+        result = bench_seeds.bench(args.rounds, args.threads)
+        print(bench_seeds.format_result(result))
+    else:
+        result = benchmark.bench(args.name, args.rounds, not args.no_memory, args.threads)
+        print(benchmark.format_result(result))
     if args.json:
-        bench.write(result, args.json)
+        benchmark.write(result, args.json)
     return 0
 
 
 def _list(args: argparse.Namespace) -> int:
     lists: list[tuple[str, Iterable[str]]] = [
         ("experiments", presets.EXPERIMENTS), ("figures", FIGURES), ("scales", presets.SCALES),
-        ("rules", known_rules()), ("datasets", data.NAMES), ("benches", ("mnist", "cifar10", "imagenet")),
+        ("rules", known_rules()), ("datasets", data.NAMES),
+        ("benches", ("mnist", "cifar10", "adamw", "imagenet", "seeds")),
     ]  # fmt: skip
     for title, names in lists:
         print(f"{title:12s} {', '.join(names)}")

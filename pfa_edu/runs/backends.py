@@ -12,18 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import ConfigError, OutputError
 from . import store
 
 BACKENDS = ("loky", "dask")
+Done = TypeVar("Done")
 Outcome = tuple[int, Any]  # the task's number; its record, None if another process has the run, or dask's own error
 
 
 def on_this_machine(
-    work: Callable[..., Outcome], tasks: Iterable[tuple], jobs: int, threads: int, grid: float
-) -> Iterator[Outcome]:
+    work: Callable[..., Done], tasks: Iterable[tuple], jobs: int, threads: int, grid: float
+) -> Iterator[Done]:
     """``jobs`` at a time, each in a process that has ``threads``; one job is this process itself.
 
     ``grid``: when it began. A process knows modules as they were when it began itself, so each grid has its own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import inspect
 import re
@@ -156,13 +157,7 @@ class Experiment:
         """
         with parallel.join(_device(self.device)) as ranks, _held(self.folder, ranks) as folder:
             trainer = self.trainer(self.load(), ranks)
-
-            def keep() -> None:
-                self.net, self.frame = trainer.net, self._tidy(trainer)
-                if folder is not None and trainer.epoch:
-                    write_csv(self.frame, folder / "metrics.csv")
-                    store.progress(folder, self)
-
+            keep = functools.partial(self.keep, trainer, folder)
             checkpoint = None if folder is None else folder / "checkpoint.pt"
             if checkpoint is not None:
                 kept = ranks.first(lambda: load_checkpoint(checkpoint) if checkpoint.exists() else None)
@@ -179,8 +174,19 @@ class Experiment:
                 print(f"\ninterrupted: {where}; run the same again to go on", flush=True)
                 raise
             finally:
-                self.net, self.frame = trainer.net, self._tidy(trainer)
+                self.look(trainer)
         return self
+
+    def keep(self, trainer: Trainer, folder: Path | None) -> None:
+        """After an epoch: the results so far, here and in the run's folder."""
+        self.look(trainer)
+        if folder is not None and trainer.epoch and self.frame is not None:
+            write_csv(self.frame, folder / "metrics.csv")
+            store.progress(folder, self)
+
+    def look(self, trainer: Trainer) -> None:
+        """Takes the trainer's network and results for this run's."""
+        self.net, self.frame = trainer.net, self._tidy(trainer)
 
     def load(self) -> Data:
         """The data, on the device."""

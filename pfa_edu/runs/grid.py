@@ -6,45 +6,35 @@ any machines that share the folders, may do that side by side.
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import tempfile
-import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import filelock
 import pandas as pd
 import torch
 
 from .._settings import choice, real, whole
-from ..errors import BusyError, ConfigError, GridError, PfaEduError
+from ..errors import ConfigError, GridError, PfaEduError
 from ..train.progress import kind_here
 from . import backends, store
 from .board import Board
 from .experiments import Experiment
+from .seeds import shared
+from .working import How, work, work_on
 
 POLL_S = 1.0  # how often to look again at runs that other processes have, when nothing else is left
 _SHOWN = 10  # runs whose every epoch may be a line of the page; of more, each run is one
 
 
-class How(NamedTuple):
-    """How runs are run. ``show``: a run's own progress (None: in its log)."""
-
-    jobs: int
-    threads: int
-    show: str | None
-    deadline: float | None
-    began: float  # when the grid did
-
-
 def run_grid(
     experiments: Iterable[Experiment], jobs: int | None = 1, progress: str = "auto", minutes: float | None = None, *,
     threads: int | None = None, backend: str = "loky", scheduler: str | None = None, wait: bool = True,
+    together: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Runs what is not done yet, ``jobs`` at a time (None: one for each core), and returns one tidy frame of them all.
 
@@ -56,6 +46,8 @@ def run_grid(
     ``minutes``: no epoch is begun after so many; the frame holds what is there by then, and asking again goes on.
     ``threads``: of torch in each run. By default one in a process of its own, so that runs do not fight for cores, and
     whatever torch has in this process (``jobs=1``). A run's last digits depend on it.
+    ``together``: seeds of one experiment run as one batch where that is possible and faster (a small network on a CPU:
+    see :func:`run_seeds`). A run's last digits then depend on which others it shares a batch with.
     ``backend``: 'loky' (processes of this machine) or 'dask' (the cluster whose scheduler is at the address
     ``scheduler``; its workers decide how many runs go at once, and must see the folders under the same path).
     """
@@ -68,6 +60,7 @@ def run_grid(
         board = Board(runs, kind, f"{how.threads} thread{'s' * (how.threads > 1)} each", Path(scratch))
         if backend == "loky" and how.jobs == 1 and (kind != "line" or len(board.left) <= _SHOWN):
             how = how._replace(show=kind)
+        how = how._replace(together=together and backend == "loky")
         try:
             _run_all(board, how, backend, scheduler, wait)
         except KeyboardInterrupt:
@@ -134,13 +127,18 @@ def _run_all(board: Board, how: How, backend: str, scheduler: str | None, wait: 
     told = False
     while board.left:
         batch = {i: run for i, run in board.left.items() if lost[i] < 2} or dict([next(iter(board.left.items()))])
-        tasks = ((i, run, how) for i, run in batch.items())
         sent, theirs = time.time(), []
         try:
+            outcomes: Iterable[backends.Outcome]
             if backend == "dask":
-                outcomes = backends.on_dask(_work, tasks, str(scheduler))
+                outcomes = backends.on_dask(work, ((i, run, how) for i, run in batch.items()), str(scheduler))
             else:
-                outcomes = backends.on_this_machine(_work, tasks, how.jobs, how.threads, how.began)
+                fresh = {i: run for i, run in batch.items() if not lost[i]}  # a worker that dies takes one run with it
+                parts = shared(fresh, how.jobs) if how.together and len(fresh) > 1 else [[i] for i in fresh]
+                parts += [[i] for i in batch if lost[i]]
+                tasks = ((part, [batch[i] for i in part], how) for part in parts)
+                ended = backends.on_this_machine(work_on, tasks, how.jobs, how.threads, how.began)
+                outcomes = itertools.chain.from_iterable(ended)
             for i, record in outcomes:
                 if record is None:
                     theirs.append(i)
@@ -173,37 +171,3 @@ def _run_all(board: Board, how: How, backend: str, scheduler: str | None, wait: 
 def _given_up(run: Experiment, error: Exception) -> store.Record:
     """The record of a run whose workers have died, one after the other."""
     return store.failed(run.kept_in, run, f"{type(error).__name__}: {error}")
-
-
-_alone = threading.Lock()  # torch's random stream and stdout are the process's: one run at a time in each
-
-
-def _work(number: int, e: Experiment, how: How) -> tuple[int, store.Record | None]:
-    """One run, wherever the backend puts it. Returns its record; None if another process has it."""
-    try:
-        e.kept_in.mkdir(parents=True, exist_ok=True)
-        with _alone, filelock.FileLock(e.kept_in / "grid.lock", timeout=0):
-            return number, _run(e, how)
-    except (filelock.Timeout, BusyError):
-        return number, None
-    except Exception:
-        return number, store.failed(e.kept_in, e, traceback.format_exc())
-    finally:
-        e.net = None  # a thousand networks in memory would be no use to anybody
-
-
-def _run(e: Experiment, how: How) -> store.Record:
-    """The run, unless another process has ended it since this grid began."""
-    record = store.read(e.kept_in)
-    if record and (record["state"] == "done" or (record["state"] == "failed" and record["time"] >= how.began)):
-        return record
-    store.write(e.kept_in, e, "running")
-    before, start = torch.get_num_threads(), time.perf_counter()
-    with contextlib.ExitStack() as stack:
-        if how.show is None:  # into a file: elsewhere it would be lost, or mixed with the others'
-            log = stack.enter_context(open(e.kept_in / "log.txt", "a", encoding="utf-8"))
-            stack.enter_context(contextlib.redirect_stdout(log))
-        stack.callback(torch.set_num_threads, before)
-        torch.set_num_threads(how.threads)
-        e.run(how.show or "line", how.deadline)
-    return store.ended(e.kept_in, e, time.perf_counter() - start)

@@ -80,6 +80,10 @@ class Callbacks:
                 if getattr(type(hook), moment) not in (getattr(Callback, moment), getattr(Rule, moment)):
                     self._at[moment].append(getattr(hook, moment))
 
+    def wanted(self, moment: str) -> bool:
+        """Whether anything is called then."""
+        return bool(self._at[moment])
+
     def call(self, moment: str, run: Trainer) -> None:
         for hook in self._at[moment]:
             hook(run)

@@ -72,29 +72,44 @@ class Trainer:
             explain_memory(self.recipe.batch_size),
             Progress(self.title, self.recipe.epochs, self.epoch, progress) as bar,
         ):
-            self.ranks.check_same(self.net)
-            if self.epoch == 0 and not self.rows:
-                with self._stream():
-                    self.callbacks.call("before_training", self)
-                self._evaluate()
+            self.begin()
             while self.epoch < self.recipe.epochs and self._in_time(deadline):
                 start = time.perf_counter()
-                loss = self._one_epoch()
+                losses = self._one_epoch()
                 seconds = time.perf_counter() - start
-                self.epoch += 1
-                self.log("seconds", seconds)
-                self.log("train_loss", loss)
-                for setting in ("lr", "weight_decay"):  # as they were in the epoch's last step
-                    self.log(setting, self.optimizer.param_groups[0].get(setting, 0.0))
-                self.ranks.take_statistics(self.net)
-                self.ranks.check_same(self.net)
-                accuracy = self._evaluate()
-                self.callbacks.call("on_epoch", self)
-                if checkpoint is not None:
-                    self.ranks.first(lambda: save_checkpoint(checkpoint, self.state()))
-                if kept is not None:
-                    self.ranks.first(kept)
-                bar.advance(self.epoch, loss, accuracy, seconds)
+                accuracy = self.end_epoch(losses, seconds, checkpoint, kept)
+                bar.advance(self.epoch, losses.mean().item(), accuracy, seconds)
+
+    def begin(self) -> None:
+        """What comes before a run's first epoch: its callbacks and the first measurement."""
+        self.ranks.check_same(self.net)
+        if self.epoch == 0 and not self.rows:
+            with self._stream():
+                self.callbacks.call("before_training", self)
+            self._evaluate()
+
+    def end_epoch(
+        self, losses: torch.Tensor, seconds: float, checkpoint: Path | None, kept: Callable[[], None] | None
+    ) -> float | None:
+        """What comes after an epoch whose steps had ``losses`` (steps,): measurements, callbacks, the checkpoint.
+
+        Returns the accuracy on the watched part, in percent. DivergenceError if a loss is not finite.
+        """
+        self._check(losses, self.epoch * len(losses))
+        self.epoch += 1
+        self.log("seconds", seconds)
+        self.log("train_loss", losses.mean().item())
+        for setting in ("lr", "weight_decay"):  # as they were in the epoch's last step
+            self.log(setting, self.optimizer.param_groups[0].get(setting, 0.0))
+        self.ranks.take_statistics(self.net)
+        self.ranks.check_same(self.net)
+        accuracy = self._evaluate()
+        self.callbacks.call("on_epoch", self)
+        if checkpoint is not None:
+            self.ranks.first(lambda: save_checkpoint(checkpoint, self.state()))
+        if kept is not None:
+            self.ranks.first(kept)
+        return accuracy
 
     def _in_time(self, deadline: float | None) -> bool:
         return deadline is None or self.ranks.first(lambda: time.time() < deadline)  # one clock decides for all
@@ -130,8 +145,8 @@ class Trainer:
         there = ", ".join(dict.fromkeys(row[2] for row in self.rows)) or "nothing yet"
         raise ConfigError(f"no {metric!r} of {layer!r} was measured; there is {there}")
 
-    def _one_epoch(self) -> float:
-        """One pass over the training set; returns the mean loss."""
+    def _one_epoch(self) -> torch.Tensor:
+        """One pass over the training set; returns the loss of every step, (steps,)."""
         recipe, groups = self.recipe, self.optimizer.param_groups
         plan = self.ranks.share(self.data.plan(recipe.batch_size, self.order))  # (steps, batch / ranks, choices)
         first = self.epoch * len(plan)
@@ -153,9 +168,7 @@ class Trainer:
                 self.callbacks.call("on_step", self)
                 if i % 100 == 99 and losses.device.type == "cpu":  # a GPU would wait here: there, once an epoch
                     self._check(self._over_ranks(losses[: i + 1]), first)
-        losses = self._over_ranks(losses)
-        self._check(losses, first)
-        return losses.mean().item()
+        return self._over_ranks(losses)
 
     def _over_ranks(self, losses: torch.Tensor) -> torch.Tensor:
         """The whole batches' losses, from those of this rank's parts."""
