@@ -37,12 +37,19 @@ class Pieces(torch.utils.data.Dataset):
 
 
 class Angles(transformers.TrainerCallback):
-    """Prints the loss and the mean path angle whenever the Trainer logs."""
+    """Prints the mean path angle at the start, and with the loss whenever the Trainer logs."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        print(f"step 0: angle {mean_angle(model):.1f}°")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, model: Any = None, **kwargs: Any) -> None:
         if "loss" in (logs or {}):
-            angles = pe.path_alignment(model).values()
-            print(f"step {state.global_step}: loss {logs['loss']:.2f}, angle {sum(angles) / len(angles):.1f}°")
+            print(f"step {state.global_step}: loss {logs['loss']:.2f}, angle {mean_angle(model):.1f}°")
+
+
+def mean_angle(net: torch.nn.Module) -> float:
+    angles = pe.path_alignment(net).values()
+    return sum(angles) / len(angles)
 
 
 def train(form: str, steps: int = 300) -> None:
