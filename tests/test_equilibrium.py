@@ -1,6 +1,7 @@
 """A network that settles: its error against autograd through the fixed point, its homeostasis, its seven ways back."""
 
 import itertools
+import json
 import math
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 import pfa_edu as pe
 from pfa_edu.lessons import equilibrium as ep
 from pfa_edu.lessons import exercises as ex
+from pfa_edu.lessons import notebooks
 from pfa_edu.lessons.exercises import settling
 from pfa_edu.lessons.exercises.questions import Formula
+from pfa_edu.lessons.results import committed
 from pfa_edu.lessons.soft import turned
 
 DOUBLE = torch.float64
@@ -200,3 +203,63 @@ ERRORS = [
 def test_errors(call, message):
     with pytest.raises(pe.ConfigError, match=message):
         call()
+
+
+# ------------------------------------------------------------------------------------- what lesson 10 says of its runs
+
+RUNS = committed("equilibrium")
+
+
+def ends(way, metric, layer, epoch=8):
+    rows = RUNS[(RUNS.rule == way) & (RUNS.metric == metric) & (RUNS.layer == layer) & (RUNS.epoch == epoch)]
+    assert rows.seed.nunique() == 3
+    return rows.value.mean()
+
+
+def path(way, epoch=8):
+    return ends(way, "path_alignment", "W2", epoch)
+
+
+CLAIMS = [
+    ("is at 23° after one epoch and at 39° after eight", lambda: path("own-copy", 1), 22, 23.5),
+    ("is at 23° after one epoch and at 39° after eight", lambda: path("own-copy"), 38.5, 39.5),
+    ("Its error is then 33° off in layer 1", lambda: ends("own-copy", "error_angle", "layer 1"), 32.5, 33.5),
+    ("F ends at about 67°, a fixed F at 77°", lambda: path("own"), 66.5, 68),
+    ("F ends at about 67°, a fixed F at 77°", lambda: path("fixed"), 76.5, 77.5),
+    ("Both errors are about 40° off", lambda: ends("own", "error_angle", "layer 1"), 39, 42),
+    ("Both errors are about 40° off", lambda: ends("fixed", "error_angle", "layer 1"), 39, 42),
+    ("brings F to 14° and the error to 9°", lambda: path("homeostasis"), 13.5, 14.5),
+    ("brings F to 14° and the error to 9°", lambda: ends("homeostasis", "error_angle", "layer 1"), 8.5, 9.5),
+    ("ends at 4°, with the error at 1°", lambda: path("kp"), 3.5, 4.5),
+    ("ends at 4°, with the error at 1°", lambda: ends("kp", "error_angle", "layer 1"), 0.5, 1.5),
+    ("PFA stops at 18°", lambda: path("pfa"), 17.5, 18.5),
+    ("8° in layer 1 and 14° in layer 2", lambda: ends("pfa", "error_angle", "layer 1"), 7.5, 8.5),
+    ("8° in layer 1 and 14° in layer 2", lambda: ends("pfa", "error_angle", "layer 2"), 13.5, 14.5),
+    ("all seven end between 89 % and 91 %",
+     lambda: min(ends(way, "test_accuracy", "network") for way in ep.WAYS), 88.9, 89.5),
+    ("all seven end between 89 % and 91 %",
+     lambda: max(ends(way, "test_accuracy", "network") for way in ep.WAYS), 90.5, 91.5),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lesson_text():
+    cells = json.loads(notebooks.find("10_equilibrium").read_text(encoding="utf-8"))["cells"]
+    return " ".join(" ".join("".join(c["source"]).split()) for c in cells if c["cell_type"] == "markdown")
+
+
+@pytest.mark.parametrize(("words", "measured", "low", "high"), CLAIMS, ids=lambda v: v if isinstance(v, str) else "")
+def test_what_the_lesson_says_of_its_runs(words, measured, low, high, lesson_text):
+    assert words in lesson_text
+    assert low <= measured() <= high
+
+
+def test_what_the_lesson_says_of_settling(lesson_text):
+    x, _ = ep.digits(100)
+    weak, strong = (ep.Settling(ep.looking.SIZES, 0, gain, dtype=DOUBLE) for gain in (0.5, 1.5))
+    assert "2·10⁻⁶ without it and 10⁻³ with it" in lesson_text
+    assert ep.residuals(weak, x, damping=0, steps=30)[-1] == pytest.approx(2e-6, rel=0.1)
+    assert ep.residuals(weak, x, damping=0.5, steps=30)[-1] == pytest.approx(1e-3, rel=0.1)
+    assert "the residual stays at 2.6. With damping it is below 0.1 after 60 steps" in lesson_text
+    assert ep.residuals(strong, x, damping=0)[-1] == pytest.approx(2.6, abs=0.05)
+    assert ep.residuals(strong, x, damping=0.5)[-1] < 0.1

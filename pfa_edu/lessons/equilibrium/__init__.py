@@ -7,7 +7,7 @@ True
 """
 
 from ..soft import turned
-from . import pictures
+from . import looking, pictures
 from .estimate import error_angles, exact_error, nudged_error, updates
 from .homeostasis import asymmetry, noise, pull, response
 from .looking import by_beta, dial, digits, residuals
@@ -25,6 +25,7 @@ __all__ = [
     "digits",
     "error_angles",
     "exact_error",
+    "looking",
     "noise",
     "nudged_error",
     "pictures",

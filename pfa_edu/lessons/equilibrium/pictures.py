@@ -89,7 +89,7 @@ def paths(frame: pd.DataFrame, dial: pd.DataFrame | None = None, about: str = ""
     left.set_ylabel("∠(nudged error, exact error) in degrees")
     middle.set_ylabel("∠(F, W) in degrees")
     style.legend(fig, handles)
-    style.headline(fig, "Equilibrium propagation and its way back", _seeds(frame), about)
+    style.headline(fig, "Equilibrium propagation: seven feedback paths", _seeds(frame), about)
     return fig
 
 

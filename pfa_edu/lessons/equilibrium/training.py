@@ -47,7 +47,7 @@ WAYS = {
     "fixed": Way("F random, fixed", "random"),
     "own-copy": Way("F starts as W, learns by its own product", "copy", "own"),
     "own": Way("F random, learns by its own product", "random", "own"),
-    "homeostasis": Way("the same with homeostasis", "random", "own", homeostasis=True),
+    "homeostasis": Way("F random, own product and homeostasis", "random", "own", homeostasis=True),
     "kp": Way("Kolen-Pollack: F takes W's steps", "random", "W"),
     "pfa": Way("PFA: F = B R, ratio 10", "random", "W", ratio=10),
 }
