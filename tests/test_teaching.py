@@ -318,13 +318,15 @@ def test_headings_begin_slides_and_code_stands_with_its_picture():
 
 def test_long_text_goes_on_below_and_nothing_is_lost():
     items = [f"{n}. " + f"point {n} " * 30 for n in range(1, 8)]
-    slides = splitting.split(book(v4.new_markdown_cell("## Points\n\nHere they are:\n\n" + "\n".join(items))))
+    slides = splitting.split(
+        book(v4.new_markdown_cell("## Points\n\nHere they are, all of them,\n\n" + "\n".join(items)))
+    )
     assert [splitting.slide_type(c) for c in slides.cells][:2] == ["slide", "subslide"]
     words = " ".join(cell.source for cell in slides.cells)
     assert all(words.count(item.strip()) == 1 for item in items)
     for cell in slides.cells:
         assert sum(map(cutting.height, cutting.blocks(cell.source)[1:])) <= cutting.PAGE
-    assert "Here they are:\n\n1. " in slides.cells[0].source  # what introduces stays with what follows
+    assert "all of them,\n\n1. " in slides.cells[0].source  # what introduces stays with what follows
 
 
 def test_long_code_has_a_page_of_its_own_before_its_picture():
