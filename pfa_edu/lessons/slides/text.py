@@ -95,7 +95,7 @@ def height(block: str) -> float:
 
 
 def pages(content: list[str]) -> list[list[str]]:
-    """Blocks, none of them a heading, in pages of about equal height; what ends in a colon or a comma stays with what follows."""
+    """Blocks, none of them a heading, in pages of about equal height; what leads into a list stays with it."""
     total = sum(map(height, content))
     room = max(total / max(1, math.ceil(total / PAGE)), max(map(height, content), default=0.0))
     found: list[list[str]] = [[]]
