@@ -33,6 +33,13 @@ def _vgg(batch_norm: bool) -> nn.Module:
     return net
 
 
+def _resnet(block: type[nn.Module], **kwargs: int) -> nn.Module:
+    net = models.ResNet(block, [1, 1, 1, 1], num_classes=10, **kwargs)
+    net.layer3 = net.layer4 = nn.Identity()  # they have most of the weights, and nothing new
+    net.fc = nn.Linear(128 * block.expansion, 10)
+    return net
+
+
 def _fcn() -> nn.Module:
     body = models.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=10)
     body.layer2 = body.layer3 = body.layer4 = nn.Identity()
@@ -45,15 +52,15 @@ def _swin(version: int) -> nn.Module:
 
 
 TORCHVISION: dict[str, tuple[Callable[[], nn.Module], int]] = {
-    "resnet": (lambda: models.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=10), 32),
-    "resnext": (lambda: models.ResNet(models.resnet.Bottleneck, [1, 1, 1, 1], 10, groups=4, width_per_group=4), 16),
+    "resnet": (lambda: _resnet(models.resnet.BasicBlock), 32),
+    "resnext": (lambda: _resnet(models.resnet.Bottleneck, groups=4, width_per_group=4), 16),
     "vgg": (lambda: _vgg(False), 16),
     "vgg_bn": (lambda: _vgg(True), 16),
     "squeezenet": (lambda: models.squeezenet1_1(num_classes=10), 32),
     "densenet": (lambda: models.DenseNet(8, (2, 2, 2), 16, num_classes=10), 32),
     "shufflenet": (lambda: models.ShuffleNetV2([1, 1, 1], [8, 16, 32, 64, 128], num_classes=10), 32),
     "mobilenet_v2": (
-        lambda: models.MobileNetV2(10, inverted_residual_setting=[[1, 8, 1, 1], [2, 8, 2, 2]], width_mult=0.25), 32
+        lambda: models.MobileNetV2(10, inverted_residual_setting=[[1, 8, 1, 1], [2, 8, 2, 2]], width_mult=0.25), 16
     ),
     "mobilenet_v3": (lambda: models.mobilenet_v3_small(num_classes=10, width_mult=0.25), 32),
     "convnext": (lambda: models.ConvNeXt([CNBlockConfig(16, 32, 1), CNBlockConfig(32, None, 1)], num_classes=10), 32),
@@ -71,11 +78,11 @@ def _timm(name: str, **kwargs: Any) -> nn.Module:
     return timm.create_model(name, num_classes=10, **kwargs)
 
 
-def _mixer(block: str) -> nn.Module:
+def _mixer(residual: bool) -> nn.Module:
     from timm.models import mlp_mixer
 
-    kind = getattr(mlp_mixer, block)
-    return mlp_mixer.MlpMixer(10, 32, patch_size=8, num_blocks=2, embed_dim=16, block_layer=kind)
+    kinds = {"block_layer": mlp_mixer.ResBlock, "mlp_ratio": 4} if residual else {}
+    return mlp_mixer.MlpMixer(10, 32, patch_size=8, num_blocks=2, embed_dim=16, **kinds)
 
 
 _SMALL = {"img_size": 32, "embed_dim": 16}
@@ -83,12 +90,12 @@ TIMM: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "timm_resnet": (lambda: _timm("test_resnet"), 32),
     "timm_byobnet": (lambda: _timm("test_byobnet"), 32),
     "timm_efficientnet": (lambda: _timm("test_efficientnet"), 32),
-    "timm_convnext": (lambda: _timm("test_convnext"), 32),
+    "timm_convnext": (lambda: _timm("test_convnext", dims=(8, 8, 16, 16), depths=(1, 1, 1, 1)), 32),
     "timm_nfnet": (lambda: _timm("test_nfnet"), 32),
     "timm_vit": (lambda: _timm("test_vit", img_size=32), 32),
     "timm_mambaout": (lambda: _timm("test_mambaout"), 32),
-    "timm_mixer": (lambda: _mixer("MixerBlock"), 32),
-    "timm_resmlp": (lambda: _mixer("ResBlock"), 32),
+    "timm_mixer": (lambda: _mixer(False), 32),
+    "timm_resmlp": (lambda: _mixer(True), 32),
     "timm_beit": (lambda: _timm("beit_base_patch16_224", **_SMALL, patch_size=8, depth=2, num_heads=2), 32),
     "timm_eva": (lambda: _timm("eva02_tiny_patch14_224", **_SMALL, patch_size=8, depth=2, num_heads=2), 32),
     "timm_cait": (lambda: _timm("cait_xxs24_224", **_SMALL, patch_size=8, depth=2, num_heads=2), 32),
@@ -128,6 +135,10 @@ def _gpt2() -> tuple[nn.Module, Any]:
     return _words(config, "GPT2LMHeadModel", use_cache=False)
 
 
+def _answer() -> torch.Tensor:
+    return torch.randint(3, 40, (2, 5))
+
+
 def _bart() -> tuple[nn.Module, Any]:
     config = _config(
         "Bart", vocab_size=40, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
@@ -140,7 +151,7 @@ def _bart() -> tuple[nn.Module, Any]:
 
 def _t5() -> tuple[nn.Module, Any]:
     config = _config("T5", vocab_size=40, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
-    return _words(config, "T5ForConditionalGeneration", decoder_input_ids=torch.randint(3, 40, (2, 5)), use_cache=False)
+    return _words(config, "T5ForConditionalGeneration", decoder_input_ids=_answer(), use_cache=False)
 
 
 def _whisper() -> tuple[nn.Module, Any]:
@@ -154,7 +165,7 @@ def _whisper() -> tuple[nn.Module, Any]:
     )  # fmt: skip
     sound = torch.randn(2, 8, 20)
     net = transformers.WhisperForConditionalGeneration(config)
-    return net, {"input_features": sound, "decoder_input_ids": torch.randint(3, 40, (2, 5)), "use_cache": False}
+    return net, {"input_features": sound, "decoder_input_ids": _answer(), "use_cache": False}
 
 
 def _seen(name: str, kind: str, side: int = 16, **kwargs: Any) -> tuple[nn.Module, Any]:
@@ -201,7 +212,7 @@ TRANSFORMERS: Zoo = {
     "hf_wav2vec2": _wav2vec2,
     "hf_vit": lambda: _seen("ViT", "ViTForImageClassification", **_PICTURE, image_size=16, patch_size=8, num_labels=10),
     "hf_convnext": lambda: _seen(
-        "ConvNext", "ConvNextForImageClassification", 32, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_labels=10
+        "ConvNext", "ConvNextForImageClassification", 32, hidden_sizes=[8, 8, 16, 16], depths=[1] * 4, num_labels=10
     ),
     "hf_segformer": lambda: _seen(
         "Segformer", "SegformerForSemanticSegmentation", 32, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1],
