@@ -154,7 +154,7 @@ def small():
     part = pe.data.from_tensors(
         "part", train=(data.train_x[:200], data.train_y[:200]), test=(data.test_x[:100], data.test_y[:100])
     )
-    return ep.train("homeostasis", epochs=1, data=part)
+    return ep.train_way("homeostasis", epochs=1, data=part)
 
 
 def test_a_run(small):
@@ -255,7 +255,7 @@ def test_what_the_lesson_says_of_its_runs(words, measured, low, high, lesson_tex
 
 
 def test_what_the_lesson_says_of_settling(lesson_text):
-    x, _ = ep.digits(100)
+    x, _ = ep.some_digits(100)
     weak, strong = (ep.Settling(ep.looking.SIZES, 0, gain, dtype=DOUBLE) for gain in (0.5, 1.5))
     assert "2·10⁻⁶ without it and 10⁻³ with it" in lesson_text
     assert ep.residuals(weak, x, damping=0, steps=30)[-1] == pytest.approx(2e-6, rel=0.1)

@@ -250,7 +250,7 @@ def _called(used: list[Use]) -> str:
 def _untouched(all_of_them: Iterable[RuleLayer]) -> Iterator[None]:
     """Afterwards the layers know nothing of the passes in between: neither h and δ, nor whose gradient is to come."""
     kept = [
-        (layer, {n: vars(layer)[n] for n in ("h", "delta") if n in vars(layer)}, layer.mark, layer.mark.fed)
+        (layer, {n: value for n, value in vars(layer).items() if n in ("h", "delta")}, layer.mark, layer.mark.fed)
         for layer in all_of_them
     ]
     try:

@@ -11,7 +11,7 @@ import dis
 import functools
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as nnf
 from torch import Tensor, nn
@@ -96,7 +96,7 @@ def route(model: nn.Module, names: list[str], layers: dict[str, RuleLayer]) -> N
 def used_functionally(model: nn.Module, names: list[str]) -> list[str]:
     """Those of ``names`` whose weight is read in a method of the module that they are attributes of."""
     parents = {n: model.get_submodule(n.rpartition(".")[0]) for n in names if n}
-    return [n for n, parent in parents.items() if n.rpartition(".")[2] in _read(type(parent))]
+    return [n for n, parent in parents.items() if n.rpartition(".")[2] in _read(cast(Any, type(parent)))]
 
 
 @functools.cache

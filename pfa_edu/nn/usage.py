@@ -36,7 +36,9 @@ def uses(model: nn.Module, layers: Mapping[str, RuleLayer], example: Any) -> dic
     """
     with stand_ins(layers) as counts, undisturbed(model), torch.enable_grad():
         found = leaves(call(model, example))
-    return {n: Use(*counts[id(layer)], id(layer.parameter) in found) for n, layer in layers.items()}
+    return {
+        n: Use(counts[id(layer)][0], counts[id(layer)][1], id(layer.parameter) in found) for n, layer in layers.items()
+    }
 
 
 @contextlib.contextmanager

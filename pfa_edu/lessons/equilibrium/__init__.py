@@ -10,9 +10,9 @@ from ..soft import turned
 from . import looking, pictures
 from .estimate import error_angles, exact_error, nudged_error, updates
 from .homeostasis import asymmetry, noise, pull, response
-from .looking import by_beta, dial, digits, residuals
+from .looking import by_beta, dial, residuals, some_digits
 from .network import Settling, rate, slope
-from .training import EPOCHS, WAYS, Learner, study, train
+from .training import EPOCHS, WAYS, Learner, study, train_way
 
 __all__ = [
     "EPOCHS",
@@ -22,7 +22,6 @@ __all__ = [
     "asymmetry",
     "by_beta",
     "dial",
-    "digits",
     "error_angles",
     "exact_error",
     "looking",
@@ -34,8 +33,9 @@ __all__ = [
     "residuals",
     "response",
     "slope",
+    "some_digits",
     "study",
-    "train",
+    "train_way",
     "turned",
     "updates",
 ]

@@ -6,6 +6,7 @@ All of it on one network with its initial weights, on digits; each function take
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import pandas as pd
 import torch
@@ -21,11 +22,11 @@ from .network import DAMPING, Settling
 SIZES = (784, 64, 64, 10)
 
 
-def digits(n: int = 100, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def some_digits(n: int = 100, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     """The first ``n`` test digits of mnist-5k, (n, 784), and their targets, (n, 10): 1 at the digit, 0 elsewhere."""
     data = load("mnist-5k")
     x = data.test_x[: whole("n", n, low=1)].flatten(1).to(dtype)
-    return x, torch.eye(data.classes, dtype=dtype)[data.test_y[:n]]
+    return x, torch.eye(cast(int, data.classes), dtype=dtype)[data.test_y[:n]]
 
 
 def residuals(net: Settling, x: Tensor, damping: float = DAMPING, steps: int = 60) -> list[float]:
@@ -55,7 +56,7 @@ def dial(angles: Iterable[float] = range(0, 91, 15), seeds: int = 3, sizes: Sequ
 
     F = cos α W + sin α N, N random and as long as W. The output layer is left out: its error hardly needs F.
     """
-    x, target = digits()
+    x, target = some_digits()
     rows = []
     for seed in range(whole("seeds", seeds, low=1)):
         net = Settling(sizes, seed, dtype=torch.float64)

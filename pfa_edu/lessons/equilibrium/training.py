@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -65,10 +66,9 @@ class Learner:
             if self.way.start == "random":
                 self._draw(gain)
         learning = [*net.W, *net.b, *(net.F if self.way.learns == "own" else [])]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": net.W + (net.F if self.way.learns == "own" else [])}, {"params": net.b, "weight_decay": 0.0}],
-            lr=lr, weight_decay=GENTLE,
-        )  # fmt: skip
+        matrices = net.W + (net.F if self.way.learns == "own" else [])
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": net.b, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=GENTLE)
         self.learning, self.a = learning, 1.0
         self._follow()
 
@@ -112,7 +112,7 @@ class Learner:
             self._follow()
 
 
-def train(
+def train_way(
     way: str, seed: int = 0, epochs: int = EPOCHS, data: Dataset | None = None,
     tell: Callable[[str], object] = lambda text: None,
 ) -> pd.DataFrame:  # fmt: skip
@@ -122,7 +122,7 @@ def train(
     residual at rest, the largest over the probe.
     """
     data = load("mnist-5k") if data is None else data
-    learner, targets = Learner(way, seed), torch.eye(data.classes)
+    learner, targets = Learner(way, seed), torch.eye(cast(int, data.classes))
     x, order = data.train_x.flatten(1), torch.Generator().manual_seed(seed)
     rows = [(0, *row) for row in _measure(learner.net, data)]
     for epoch in range(1, whole("epochs", epochs, low=1) + 1):
@@ -143,14 +143,14 @@ def study(ways: Iterable[str] = tuple(WAYS), seeds: int = 3, epochs: int = EPOCH
     """The runs of every way and seed, one after the other."""
     data = load("mnist-5k")
     seeds = whole("seeds", seeds, low=1)
-    return pd.concat([train(w, s, epochs, data) for s in range(seeds) for w in ways], ignore_index=True)
+    return pd.concat([train_way(w, s, epochs, data) for s in range(seeds) for w in ways], ignore_index=True)
 
 
 def _measure(net: Settling, data: Dataset) -> list[tuple[str, str, float]]:
     """(layer, metric, value): accuracy on all test pictures, the errors on the first few."""
     rest = net.settle(data.test_x)
     right = (rate(rest[-1]).argmax(1) == data.test_y).double().mean().item()
-    x, target = data.test_x[:_PROBE].flatten(1), torch.eye(data.classes)[data.test_y[:_PROBE]]
+    x, target = data.test_x[:_PROBE].flatten(1), torch.eye(cast(int, data.classes))[data.test_y[:_PROBE]]
     rest = net.settle(x, steps=100)
     angles = error_angles(nudged_error(net, x, target, rest), exact_error(net, target, rest))
     found = [("network", "test_accuracy", 100 * right), ("network", "residual", net.residual(x, rest))]
