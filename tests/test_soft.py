@@ -1,5 +1,7 @@
 """One-time soft alignment: the angle is the one asked for, to the last digit, and F never moves again."""
 
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -7,9 +9,12 @@ from torch import nn
 
 import pfa_edu as pe
 from pfa_edu.lessons import exercises as ex
-from pfa_edu.lessons import kin, soft_study
+from pfa_edu.lessons import kin, notebooks, soft_study
 from pfa_edu.lessons.exercises import without_alignment
 from pfa_edu.lessons.exercises.questions import Formula
+from pfa_edu.lessons.explorers import soft_start
+from pfa_edu.lessons.perturbation import tries_for
+from pfa_edu.lessons.results import committed
 from pfa_edu.lessons.soft import Soft, turned
 
 
@@ -101,3 +106,67 @@ ERRORS = [
 def test_errors(call, message):
     with pytest.raises(pe.ConfigError, match=message):
         call()
+
+
+# -------------------------------------------------------------------------------------- what lesson 9 says of the runs
+
+RUNS = committed("soft-classroom")
+
+
+def accuracy(rule, depth):
+    found = soft_study.accuracies(RUNS)
+    row = found[(found.rule == rule) & (found.depth == depth)]
+    assert row.seeds.item() == 3
+    return row["mean"].item()
+
+
+def turned_to(angle, depth=4):
+    found = soft_study.path_angles(RUNS)
+    return found[(found.angle == angle) & (found.depth == depth)].value.item()
+
+
+def pfa_path():
+    rows = RUNS[(RUNS.rule == "pfa") & (RUNS.depth == 4) & (RUNS.metric == "path_alignment") & (RUNS.epoch > 0)]
+    return rows.value.mean()
+
+
+STARTS = [f"soft angle={angle}" for angle in soft_study.ANGLES]
+CLAIMS = [
+    ("within half a point of backprop",
+     lambda: max(abs(accuracy(r, 1) - accuracy("bp", 1)) for r in STARTS), 0, 0.5),
+    ("only 90° falls clearly behind, at 90.3 %", lambda: accuracy("soft angle=90", 2), 90.25, 90.35),
+    ("only 90° falls clearly behind", lambda: min(accuracy(r, 2) for r in STARTS[:3]), 92.7, 93.7),
+    ("Backprop ends at 93.3 %", lambda: accuracy("bp", 4), 93.25, 93.35),
+    ("a copy of the first W (0°) at 91.5 %", lambda: accuracy("soft angle=0", 4), 91.45, 91.55),
+    ("PFA at 90.4 %", lambda: accuracy("pfa", 4), 90.35, 90.45),
+    ("it is 82 % to 83 %", lambda: min(accuracy(r, 4) for r in STARTS[1:]), 81.5, 82.5),
+    ("it is 82 % to 83 %", lambda: max(accuracy(r, 4) for r in STARTS[1:]), 82.5, 83.5),
+    ("a standard deviation of up to four points", lambda: soft_study.accuracies(RUNS)["std"].max(), 3.5, 4.5),
+    ("from 0° to 18°", lambda: turned_to(0), 17.5, 18.5),
+    ("from 30° to 56°", lambda: turned_to(30), 55.5, 56.5),
+    ("From 90° it falls to 78°", lambda: turned_to(90), 77.5, 78.6),
+    ("PFA ends at 19°", pfa_path, 18.5, 19.5),
+    ("6.7 million forward passes", lambda: tries_for(pe.alignment_limit(10), 668_672) / 1e6, 6.65, 6.75),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lesson_text():
+    cells = json.loads(notebooks.find("09_relatives").read_text(encoding="utf-8"))["cells"]
+    return " ".join(" ".join("".join(c["source"]).split()) for c in cells if c["cell_type"] == "markdown")
+
+
+@pytest.mark.parametrize(("words", "measured", "low", "high"), CLAIMS, ids=lambda v: v if isinstance(v, str) else "")
+def test_what_the_lesson_says(words, measured, low, high, lesson_text):
+    assert words in lesson_text
+    assert low <= measured() <= high
+
+
+def test_the_explorer_shows_the_nearest_start():
+    assert [soft_start.compute(a).angle for a in (0, 14, 16, 50, 90)] == [0, 0, 30, 60, 90]
+    explorer = soft_start.explorer()
+    assert "%" not in explorer.text  # it asks before it answers
+    explorer.set(angle=60)
+    explorer.answer()
+    assert explorer.text.startswith("FA from 60°, 4 hidden layers: 82.9 ± 1.5 % (PFA 90.4 ± 1.3 %")
+    assert explorer.result.path["soft"]["fc1"] == pytest.approx(72.5, abs=0.1)

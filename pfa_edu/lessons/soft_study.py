@@ -108,9 +108,10 @@ def figure(frame: pd.DataFrame, about: str = "") -> style.Figure:
         draw.rule_curve(left, rows, look, x="depth")
         handles.append(style.rule_handle(look))
     ends = path_angles(frame)
-    for depth, style_ in zip(sorted(ends["depth"].unique()), ("-", "--", ":", "-."), strict=False):
+    for depth, line in zip(sorted(ends["depth"].unique()), ("-", "--", ":", "-."), strict=False):
         rows = ends[ends["depth"] == depth].groupby("angle")["value"].mean()
-        right.plot(rows.index, rows, style_, color=style.INK, marker="o", markersize=4, label=f"{depth} hidden layers")
+        name = "1 hidden layer" if depth == 1 else f"{depth} hidden layers"
+        right.plot(rows.index, rows, line, color=style.INK, marker="o", markersize=4, label=name)
     right.plot([0, 90], [0, 90], color=style.GREY, linewidth=0.8)
     right.legend(frameon=False, fontsize=9)
     left.set_xscale("log")

@@ -28,11 +28,12 @@ RESULTS = "soft-classroom"
 
 @dataclass(frozen=True)
 class Started:
-    """What FA from ``angle`` degrees did: accuracy (mean over seeds) by depth, and the path angle of each layer after
-    training in the deepest network; the same of PFA and backprop."""
+    """What FA from ``angle`` degrees did: accuracy by depth, and the path angle of each layer after training in the
+    deepest network; the same of PFA and backprop. Means over seeds, and the seeds' standard deviation."""
 
     angle: int
     accuracy: dict[str, dict[int, float]]  # by rule: 'soft', 'pfa', 'bp', then by hidden layers
+    std: dict[str, dict[int, float]]
     path: dict[str, dict[str, float]]  # by rule: 'soft', 'pfa', then by layer
 
 
@@ -60,17 +61,20 @@ def compute(angle: float) -> Started:
     angles = deepest[deepest["metric"] == "path_alignment"].groupby(["rule", "layer"], sort=False)["value"].mean()
     return Started(
         round(nearest),
-        {name: found[found["rule"] == rule].set_index("depth")["mean"].to_dict() for name, rule in chosen.items()},
+        *(
+            {name: found[found["rule"] == rule].set_index("depth")[what].to_dict() for name, rule in chosen.items()}
+            for what in ("mean", "std")
+        ),
         {name: angles[rule].to_dict() for name, rule in chosen.items() if name != "bp"},
     )
 
 
 def summary(result: Started) -> str:
     deep = max(result.accuracy["soft"])
-    scores = {name: by[deep] for name, by in result.accuracy.items()}
+    scores = {name: f"{by[deep]:.1f} ± {result.std[name][deep]:.1f} %" for name, by in result.accuracy.items()}
     return (
-        f"FA from {result.angle}°, {deep} hidden layers: {scores['soft']:.1f} % "
-        f"(PFA {scores['pfa']:.1f} %, backprop {scores['bp']:.1f} %)."
+        f"FA from {result.angle}°, {deep} hidden layers: {scores['soft']} "
+        f"(PFA {scores['pfa']}, backprop {scores['bp']}; mean ± std over seeds)."
     )
 
 
@@ -87,13 +91,17 @@ class SoftPicture(Picture):
         left.set_xticks(depths, [str(d) for d in depths])
         left.minorticks_off()
         values = accuracies(results())["mean"]
-        left.set_ylim(min(values) - 4, 100)
+        left.set_ylim(min(values) - 6, 100)
         for name in ("bp", "pfa"):
             look = rule_look(name)
             line = start.accuracy[name]
-            left.plot(list(line), list(line.values()), color=look.colour, marker=look.marker, label=look.label)
+            left.errorbar(
+                list(line), list(line.values()), yerr=list(start.std[name].values()), color=look.colour,
+                marker=look.marker, capsize=3, label=look.label,
+            )  # fmt: skip
         look = rule_look("soft")
         (self._line,) = left.plot([], [], color=look.colour, marker=look.marker, linewidth=2.5, label="FA from here")
+        self._bars = left.vlines([], [], [], color=look.colour, linewidth=1.5)
         left.legend(loc="lower left", frameon=False, fontsize=9)
 
         tidy(right, f"F and W after training, {depths[-1]} hidden layers", "Layer", "∠(F, W) in degrees")
@@ -104,16 +112,18 @@ class SoftPicture(Picture):
         right.plot(list(start.path["pfa"].values()), color=pfa.colour, marker=pfa.marker, linestyle="none")
         self._start = right.axhline(0, color=GREY, linestyle=":", linewidth=1.4)
         (self._ends,) = right.plot([], [], color=look.colour, marker=look.marker, linestyle="none", markersize=8)
-        self._value = left.text(0, 0, "", fontsize=10.5, fontweight="bold", color=INK, ha="right", va="bottom")
-        self.live(self._line, self._start, self._ends, self._value)
-        self.answers(self._line, self._value, self._ends)
+        self._value = left.text(0, 0, "", fontsize=10.5, fontweight="bold", color=INK, ha="right", va="top")
+        self.live(self._line, self._bars, self._start, self._ends, self._value)
+        self.answers(self._line, self._bars, self._value, self._ends)
 
     def show(self, result: Started) -> None:
         line = result.accuracy["soft"]
         self._line.set_data(list(line), list(line.values()))
+        spread = result.std["soft"]
+        self._bars.set_segments([[(d, mean - spread[d]), (d, mean + spread[d])] for d, mean in line.items()])
         deep = max(line)
         self._value.set_text(f"{line[deep]:.1f} %")
-        self._value.set_position((deep, line[deep] + 1))
+        self._value.set_position((deep, line[deep] - 1))
         self._start.set_ydata([result.angle, result.angle])
         ends = list(result.path["soft"].values())
         self._ends.set_data(range(len(ends)), ends)
