@@ -224,6 +224,7 @@ def test_no_solution_leaks_into_the_students_version(name):
     student = versions.students(name)
     nbformat.validate(student)
     seen = "\n".join(cell.source for cell in student.cells)
+    assert "solutions/" not in seen  # a folder that students do not get
     worked = versions.solutions(name, _lesson(name))
     worked.pop(0, None)  # imports and data, as in the lesson
     for line in (line.strip() for cells in worked.values() for cell in cells for line in cell.source.splitlines()):

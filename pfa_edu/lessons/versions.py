@@ -24,6 +24,7 @@ SOLUTION = "solution"  # tag of a cell that is for instructors only
 _NUMBERED = re.compile(r"(?:(?:exercise|solution|answer)\s+)?(\d+)\b", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*(?:(?:exercise|solution|answer)\s+)?(\d+)\b", re.IGNORECASE)
 _ITEM = re.compile(r"(\d+)[.)]\s")
+_WHERE = re.compile(r" ?\b[A-Z](?:(?!\n\n)[^.`])*`solutions/[^`]*`[^.]*\.")  # the sentence that says where answers are
 
 
 def write_version(to: Path, instructor: bool, force: bool = False) -> dict[Path, str]:
@@ -41,9 +42,12 @@ def write_version(to: Path, instructor: bool, force: bool = False) -> dict[Path,
 
 
 def students(name: str) -> Any:
-    """The lesson without what is for instructors only."""
+    """The lesson without what is for instructors only, and without the sentence that says where the answers are."""
     lesson = _read(notebooks.find(name))
     lesson.cells = [cell for cell in lesson.cells if not _instructors_only(cell)]
+    for cell in lesson.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _WHERE.sub("", cell.source)
     return lesson
 
 
