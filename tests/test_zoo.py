@@ -131,6 +131,6 @@ def check_stripped(net, plain, x, plain_loss):
 
 def test_the_zoo_is_large_and_covers_every_kind_of_layer():
     kinds = {type(m) for name in ALL_KINDS for m in converted(made(name)[0], pe.FA()).modules()}
-    assert len(ZOO) >= 40
+    assert len(ZOO) > 40
     assert {pe.Linear, pe.Conv1d, pe.Conv2d, pe.MultiheadAttention} <= kinds
     assert {"Conv1D", "ScaledStdConv2d"} <= {k.__name__ for k in kinds}
