@@ -1,7 +1,10 @@
 """Seeds as one batch: each run is what it is alone, in its folder as in its numbers; and what cannot share a batch."""
 
 import itertools
+import json
+import re
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,3 +220,19 @@ def test_only_small_networks_are_worth_it(monkeypatch):
     assert seeds._worth_it(mine())
     monkeypatch.setattr(seeds, "MOST_WEIGHTS", 100)
     assert not seeds._worth_it(mine())
+
+
+BENCH = Path(__file__).parent.parent / "figures" / "bench"
+
+
+def test_the_committed_bench_is_what_its_readme_says():
+    networks = json.loads((BENCH / "seeds.json").read_text())["networks"]
+    table = (BENCH / "README.md").read_text().partition("## Seeds as one batch")[2]
+    names = {"BP": "BP", "FA": "FA", "PFA, closed": "PFA closed", "PFA, explicit, ratio 10": "PFA explicit"}
+    rows = re.findall(r"^\| (.+?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", table, flags=re.MULTILINE)
+    assert [row[0] for row in rows] == list(names)
+    for name, *values in rows:
+        for value, measured in zip(values, networks.values(), strict=True):
+            assert float(value) == pytest.approx(measured[names[name]]["faster_cpu"], abs=0.005)
+    for row in itertools.chain.from_iterable(n.values() for n in networks.values()):
+        assert row["learning"] > seeds.MOST_WEIGHTS or min(row["faster"], row["faster_cpu"]) >= 1.3

@@ -14,7 +14,7 @@ from ..train.checkpoint import load_checkpoint
 from ..train.together import Together, train_together
 from .experiments import Experiment
 
-MOST_WEIGHTS = 500_000
+MOST_WEIGHTS = 300_000
 """R and F included. In a step of more, most of the time is arithmetic, and a batch saves little: see figures/bench."""
 
 
