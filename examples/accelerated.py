@@ -49,11 +49,11 @@ def main() -> None:
     train(accelerator, "closed")
     accelerator.print("with clipping, closed form:")
     try:
-        train(accelerator, "closed", epochs=1, clip=0.1)
+        train(accelerator, "closed", epochs=1, clip=1.0)
     except pe.ConfigError as error:
         accelerator.print("refused:", error)
     accelerator.print("with clipping, coupled form:")
-    train(accelerator, "coupled", clip=0.1)
+    train(accelerator, "coupled", clip=1.0)
     accelerator.end_training()
 
 

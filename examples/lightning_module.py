@@ -65,11 +65,11 @@ def main() -> None:
     train("closed")
     print("with clipping, closed form:")
     try:
-        train("closed", epochs=1, clip=0.1)
+        train("closed", epochs=1, clip=1.0)
     except pe.ConfigError as error:
         print("refused:", error)
     print("with clipping, coupled form:")
-    train("coupled", clip=0.1)
+    train("coupled", clip=1.0)
 
 
 if __name__ == "__main__":

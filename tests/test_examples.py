@@ -115,3 +115,19 @@ def test_transformers_trainer():
     assert mean[-1] == pytest.approx(LIMIT, abs=4)
     losses = [float(x) for x in re.findall(r"loss (\d+\.\d+)", by_form["coupled form"])]
     assert losses[-1] < losses[0]
+
+
+def test_recurrent(capsys):
+    runpy.run_path(str(EXAMPLES / "recurrent.py"), run_name="__main__")
+    found = re.findall(r"accuracy +(\d+\.\d) %, recurrent path at +(\d+\.\d) degrees", capsys.readouterr().out)
+    (bp, _), (pfa, turned), (fa, fixed) = [(float(a), float(b)) for a, b in found]
+    assert min(bp, pfa, fa) > 30  # guessing gives 10
+    assert turned < 70 < fixed  # the same F at every time step, on its way to W
+
+
+def test_any_optimizer():
+    train = runpy.run_path(str(EXAMPLES / "any_optimizer.py"))["train"]
+    angles, accuracy = train("AdamW", "coupled", epochs=5)
+    assert angles[0] > 40
+    assert abs(angles[-1] - pe.alignment_limit(10)) < 3
+    assert accuracy > 70

@@ -15,7 +15,7 @@ from .kinds import KINDS, is_conv1d, linear_in_weight
 from .layer import RuleLayer
 from .lazy import is_lazy
 
-_CELLS = "a recurrent layer, which multiplies its weights itself: build it cell by cell from pe.Linear"
+_CELLS = "a recurrent layer, which multiplies its weights itself: build it cell by cell, as examples/recurrent.py does"
 
 
 def survey(model: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]]:
