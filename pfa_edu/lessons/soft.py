@@ -57,8 +57,8 @@ def turned(W: Tensor, angle: float, direction: Tensor) -> Tensor:
 
     N is the part of ``direction`` (W's shape) that is orthogonal to W, stretched to W's length.
 
-    >>> turned(torch.tensor([3.0, 0.0]), 90, torch.tensor([1.0, 1.0]))
-    tensor([0., 3.])
+    >>> turned(torch.tensor([3.0, 0.0]), 90, torch.tensor([1.0, 1.0])).round(decimals=3).tolist()
+    [0.0, 3.0]
     """
     w = W.double()
     N = direction.double()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from ...plots import draw, looks, statistics, style
 from ...rules import Look, alignment_limit
@@ -48,6 +49,8 @@ def error_by_beta(frames: Mapping[str, pd.DataFrame]) -> style.Figure:
         first = start[start["beta"] == start["beta"].max()]["value"].mean()
         betas = sorted(frame["beta"])
         ax.loglog(betas, [first * (b / betas[-1]) ** 2 for b in betas], ":", color=style.INK, label="slope 2")
+        ax.set_xticks(betas, [f"{beta:g}" for beta in betas])
+        ax.xaxis.set_minor_locator(NullLocator())
         style.dress(ax, title, epochs=False)
     axes[0].legend(frameon=False, fontsize=9)
     return fig

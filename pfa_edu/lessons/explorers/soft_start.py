@@ -59,12 +59,11 @@ def compute(angle: float) -> Started:
     found = accuracies(frame)
     deepest = frame[(frame["depth"] == frame["depth"].max()) & (frame["epoch"] > 0)]
     angles = deepest[deepest["metric"] == "path_alignment"].groupby(["rule", "layer"], sort=False)["value"].mean()
+    by_rule = {name: found[found["rule"] == rule].set_index("depth") for name, rule in chosen.items()}
     return Started(
         round(nearest),
-        *(
-            {name: found[found["rule"] == rule].set_index("depth")[what].to_dict() for name, rule in chosen.items()}
-            for what in ("mean", "std")
-        ),
+        {name: rows["mean"].to_dict() for name, rows in by_rule.items()},
+        {name: rows["std"].to_dict() for name, rows in by_rule.items()},
         {name: angles[rule].to_dict() for name, rule in chosen.items() if name != "bp"},
     )
 
