@@ -161,6 +161,35 @@ def test_accumulated_gradients_and_frozen_layers(form):
     assert net[2].feedback.a.item() == pytest.approx(0.81)
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["step(closure)", "step(closure=closure)"])
+def test_what_a_closure_does_to_its_gradients_is_seen(named):
+    def clipped():
+        backward(net, optimizer)
+        clip_norm(net)
+
+    for rule in (pe.PFA(2, form="closed"), pe.PFA(2, form="coupled")):
+        net = network(rule)
+        optimizer = sgd(net)
+        before = [p.detach().clone() for p in net.parameters()]
+        refused = pytest.raises(pe.ConfigError, match="between backward and step") if rule.form == "closed" else None
+        with refused or contextlib.nullcontext():
+            optimizer.step(closure=clipped) if named else optimizer.step(clipped)
+        moved = any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+        assert moved == (rule.form == "coupled")
+
+
+def test_a_closure_that_leaves_the_rule_is_seen():
+    net = network(pe.PFA(2, form="coupled"))
+    optimizer = sgd(net)
+
+    def around():
+        with pe.backprop(net):
+            backward(net, optimizer)
+
+    with pytest.raises(pe.ConfigError, match="did not come through its rule"):
+        optimizer.step(around)
+
+
 def test_a_step_with_a_closure():
     net = network(pe.PFA(2, form="closed"))
     optimizer = sgd(net, weight_decay=1.0)
