@@ -12,10 +12,11 @@ from ..errors import ConfigError
 from ..nn.calling import call, tensors
 from ..nn.modules import RuleLayer, backprop, layers
 from ..nn.sharded import is_sharded
+from ..nn.usage import undisturbed
 from .paths import angle
 from .rounding import MOST, loss_errors, reference_angle
 from .shaking import shaken_errors
-from .watching import Watch, undisturbed
+from .watching import Watch
 
 Loss = Callable[..., Tensor]
 

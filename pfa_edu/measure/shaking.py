@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..nn.calling import call, tensors, with_tensors
 from ..nn.modules import RuleLayer
-from .watching import undisturbed
+from ..nn.usage import undisturbed
 
 _ENOUGH = 32  # samples: the size of an error takes fewer than its direction
 

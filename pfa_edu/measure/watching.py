@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..nn.modules import RuleLayer
-from ..rules import Feedback
 
 
 class Sizes(NamedTuple):
@@ -88,23 +87,3 @@ def _overlap(weight: Tensor, h: Tensor, out: torch.Size) -> float:
     if weight.dim() == 2:
         return 1 / max(1, h.shape[1:-1].numel())
     return weight.shape[2:].numel() / max(h.shape[2:].numel(), out[2:].numel())
-
-
-@contextlib.contextmanager
-def undisturbed(net: nn.Module) -> Iterator[None]:
-    """Puts buffers and the random stream back as they were, so that looking does not change what is looked at."""
-    # Feedback keeps its present draw: a new one in one pass only would shift dropout's masks between the two passes
-    drawn = [m for m in net.modules() if isinstance(m, Feedback) and m.training]
-    for m in drawn:
-        m.training = False
-    buffers = [(b, b.detach().clone()) for b in net.buffers() if b is not None]
-    cuda = sorted({p.device.index for p in net.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            yield
-        finally:
-            for m in drawn:
-                m.training = True
-    with torch.no_grad():
-        for b, before in buffers:
-            b.copy_(before)

@@ -14,8 +14,9 @@ from ..rules import Feedback, Path, Rule
 from ..rules import rule as rule_by_name
 from ..rules.feedback import Fading, Layer
 from . import steps
-from .functional import Conv, cut, transformed
+from .functional import Conv, cut
 from .marks import Mark, follow
+from .once import transformed
 from .sharded import is_sharded, whole
 from .taps import tap
 

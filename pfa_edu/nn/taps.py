@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .functional import Conv, autocast_dtype, cast_as, once_only, transformed
+from .functional import Conv, autocast_dtype, cast_as
+from .once import once_only, transformed
 
 
 def _zeros(h: Tensor, D: Tensor, conv: Conv | None) -> Tensor:
