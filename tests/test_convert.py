@@ -98,3 +98,20 @@ def test_what_cannot_be_reached_is_named(make, kwargs, message, reached):
     with pytest.warns(pe.ConversionWarning, match=message):
         net = pe.convert(make(), pe.FA(), verbose=False, **kwargs)
     assert set(pe.layers(net)) == reached
+
+
+def test_dfa_sees_how_many_outputs_there_are_on_an_example():
+    """The layer that is registered last need not be the head."""
+
+    class HeadFirst(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.body = nn.Linear(5, 3), nn.Linear(4, 5)
+
+        def forward(self, x):
+            return {"aside": x, "y": self.head(torch.tanh(self.body(x)))}
+
+    net = pe.convert(HeadFirst(), pe.DFA(output="y"), example=torch.ones(2, 4), verbose=False)
+    assert net.head.feedback.D.shape == (3, 5)
+    assert net.body.feedback.D.shape == (3, 4)
+    assert pe.audit(net, torch.randn(6, 4)).ok

@@ -13,18 +13,18 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError
-from ..rules import Rule
+from ..rules import DFA, Rule
 from ..rules import rule as rule_by_name
 from .attention import MultiheadAttention, Projection
 from .auditing import audit
 from .calling import call
-from .direct import bus_of, connect_dfa
+from .direct import ErrorBus, bus_of, connect_dfa
 from .kinds import KINDS, Conv1D, Generic, generic, is_conv1d
 from .layer import RuleLayer
 from .lazy import is_lazy, wait
 from .reach import rebind, survey
 from .routing import route, used_functionally
-from .usage import uses
+from .usage import undisturbed, uses
 
 
 class ConversionWarning(UserWarning):
@@ -81,7 +81,7 @@ def convert(
     if not chosen:
         why = f"; not reached: {', '.join(unreached)}" if unreached else ""
         raise ConfigError(f"{type(model).__name__} has no layer to convert{why}")
-    rule = rule.for_network(_outputs(list(targets.values())))  # skipped or not, the last one is the network's head
+    rule = rule.for_network(_outputs(model, list(targets.values()), rule, example))
     if init == "xavier":  # all forward weights first: at one seed every rule then starts from the same W
         _xavier(chosen)
     for name, module in chosen.items():
@@ -132,8 +132,14 @@ def _listed(names: Iterable[str], most: int = 6) -> str:
     return ", ".join(names) if len(names) <= most else ", ".join([*names[: most - 1], "...", names[-1]])
 
 
-def _outputs(modules: list[nn.Module]) -> int:
-    """The network's number of outputs: that of the last registered layer, the head of a classifier."""
+def _outputs(model: nn.Module, modules: list[nn.Module], rule: Rule, example: Any) -> int:
+    """The network's number of outputs: seen on the example if there is one and the rule asks, else that of its head.
+
+    The head of a classifier is the layer that is registered last, skipped or not.
+    """
+    if example is not None and isinstance(rule, DFA) and rule.outputs is None:
+        with undisturbed(model), torch.no_grad():
+            return ErrorBus(rule.output).chosen(call(model, example)).shape[-1]
     last: Any = modules[-1]
     for name in ("out_features", "out_channels", "nf", "embed_dim"):
         if hasattr(last, name):
