@@ -15,14 +15,14 @@ from pfa_edu.nn.comparing import same, weighted
 PAIR = [pe.FA(), pe.PFA(2)]
 OTHERS = [pe.BP(), pe.SF(), pe.KP(), pe.PFAo(), pe.DFA()]
 ALL_KINDS = [
-    "resnext", "mobilenet_v3", "fcn", "vit", "swin", "timm_bit", "timm_eva", "hf_gpt2", "hf_albert", "hf_wav2vec2"
+    "resnext", "convnext", "fcn", "vit", "swin", "timm_bit", "timm_eva", "hf_gpt2", "hf_albert", "hf_wav2vec2"
 ]  # fmt: skip
 SEVERAL = {"fcn": "out", "hf_gpt2": "logits", "hf_albert": "logits", "hf_wav2vec2": "logits"}
 NOT_FOR_DFA = {"fcn", "swin", "hf_wav2vec2"}  # outputs for every place; swin folds its windows into the batch
 CASES = [(n, r) for n in ZOO for r in [*PAIR, *(OTHERS if n in ALL_KINDS else [])]]
 
 
-class Mirror(pe.Rule):
+class Mirror(pe.Rule, abstract=True):  # abstract: not in the registry
     """Backprop, by way of a rule: F is W."""
 
     def make(self, layer):
@@ -32,9 +32,6 @@ class Mirror(pe.Rule):
 class MirrorFeedback(pe.Feedback):
     def path(self, weight):
         return pe.Path(F=weight.detach())
-
-
-pe.rules.base.forget(Mirror)
 
 
 @functools.cache
