@@ -326,6 +326,13 @@ def test_audit_leaves_no_trace(rule):
     assert (again.rows, again.problems) == (found.rows, found.problems)
 
 
+def test_convert_with_an_example_leaves_no_trace_of_its_passes():
+    net = pe.convert(Two(), Recorded(), example=torch.randn(6, 4), verbose=False)
+    for layer in pe.layers(net).values():
+        assert not layer.mark.fed
+        assert not {"h", "delta", "affine", "_watched"} & set(vars(layer))
+
+
 def test_dropout_has_the_same_masks_in_both_passes():
     net = converted(nn.Sequential(nn.Linear(50, 50), nn.Dropout(), nn.Linear(50, 50), nn.Dropout()))
     rows = {row.name: row for row in pe.audit(net, torch.randn(3, 50)).rows}

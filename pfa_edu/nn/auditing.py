@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ from .layer import RuleLayer, backprop, layers
 from .lazy import is_lazy
 from .reach import survey
 from .report import Audit, Row
-from .usage import Use, undisturbed, uses
+from .usage import Use, undisturbed, untouched, uses
 
 Loss = Callable[[Any], Tensor]
 
@@ -75,7 +74,7 @@ class _Study:
         self.bent = {name: label for name, layer in self.layers.items() if (label := _bent(layer))}
         with undisturbed(net):  # it tries some layers on random numbers
             self.reasons = survey(net)[1]
-        with _untouched(self.layers.values()):
+        with untouched(self.layers.values()):
             self.uses = uses(net, self.layers, x)
             with undisturbed(net), torch.enable_grad():
                 scalar = loss_fn(call(net, x))
@@ -222,6 +221,16 @@ class _Study:
                     f"{name}: {', '.join(lost)} learns, and is in no parameter group of the optimiser, so it would "
                     f"never move: make the optimiser after convert(), set_rule() and reset_feedback()"
                 )
+            for p in layer.feedback_parameters():
+                other = next(
+                    (g for o in self.optimizers for g in o.param_groups if any(q is p for q in g["params"])), None
+                )
+                unlike = [k for k in ("lr", "weight_decay") if other is not None and other.get(k) != group.get(k)]
+                if p.requires_grad and unlike and layer.rule.aligns_by_decay:
+                    yield (
+                        f"{name}: its feedback is in a parameter group with another {' and '.join(unlike)} than its "
+                        f"weight, and aligns only if both decay alike"
+                    )
             if isinstance(layer.feedback, Fading):
                 try:
                     steps._law(layer, layer.feedback, optimizer, group)
@@ -244,20 +253,3 @@ def _called(used: list[Use]) -> str:
     own, routed, outside = any(u.own for u in used), any(u.routed for u in used), any(u.outside for u in used)
     said = [word for word, so in (("own forward", own), ("routed", routed), ("outside", outside)) if so]
     return " and ".join(said) or "not called"
-
-
-@contextlib.contextmanager
-def _untouched(all_of_them: Iterable[RuleLayer]) -> Iterator[None]:
-    """Afterwards the layers know nothing of the passes in between: neither h and δ, nor whose gradient is to come."""
-    kept = [
-        (layer, {n: value for n, value in vars(layer).items() if n in ("h", "delta")}, layer.mark, layer.mark.fed)
-        for layer in all_of_them
-    ]
-    try:
-        yield
-    finally:
-        for layer, had, mark, fed in kept:
-            for name in ("h", "delta"):
-                vars(layer).pop(name, None)
-            vars(layer).update(had)
-            mark.fed = fed

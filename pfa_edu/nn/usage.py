@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -34,7 +34,7 @@ def uses(model: nn.Module, layers: Mapping[str, RuleLayer], example: Any) -> dic
 
     Each layer's own computation is given a stand-in for its weight: whatever still reaches the weight is another use.
     """
-    with stand_ins(layers) as counts, undisturbed(model), torch.enable_grad():
+    with stand_ins(layers) as counts, undisturbed(model), untouched(layers.values()), torch.enable_grad():
         found = leaves(call(model, example))
     return {
         n: Use(counts[id(layer)][0], counts[id(layer)][1], id(layer.parameter) in found) for n, layer in layers.items()
@@ -137,3 +137,20 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             for registered, key, b, old in before:
                 registered[key] = b  # a forward may have put another tensor there
                 b.copy_(old)
+
+
+@contextlib.contextmanager
+def untouched(all_of_them: Iterable[RuleLayer]) -> Iterator[None]:
+    """Afterwards the layers know nothing of the passes in between: neither h and δ, nor whose gradient is to come."""
+    kept = [
+        (layer, {n: value for n, value in vars(layer).items() if n in ("h", "delta")}, layer.mark, layer.mark.fed)
+        for layer in all_of_them
+    ]
+    try:
+        yield
+    finally:
+        for layer, had, mark, fed in kept:
+            for name in ("h", "delta"):
+                vars(layer).pop(name, None)
+            vars(layer).update(had)
+            mark.fed = fed
