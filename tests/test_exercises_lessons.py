@@ -71,6 +71,8 @@ RIGHT = [
     (ex.check_ratio_for_floor, 8),
     (ex.check_zero_floor, ["KP", "PFA-o"]),
     (ex.check_strong_steps, pe.steps_to_fade(0.06, lr=0.05, momentum=0.9, weight_decay=0.02)),
+    (ex.check_strong_steps, math.log(1 / 0.06) * 0.1 / (0.05 * 0.02)),  # lesson 2's rule by hand
+    (ex.check_first_epoch_on_cifar, math.exp(-351 * 0.1 * 0.005 / 0.1)),
     (ex.check_mismatch_without_strong_decay, 0.993),
     (reached, nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 784))),
     (ex.check_first_epoch_on_cifar, pe.mismatch(351, lr=0.1, momentum=0.9, weight_decay=0.005)),

@@ -56,7 +56,7 @@ def test_every_cell_has_its_place_in_the_slides(path):
 @pytest.mark.parametrize("path", [p for p in LESSONS if p.parent.name == ""], ids=str)
 def test_a_lesson_says_what_it_needs_and_what_for(path):
     text = "\n".join(said(cell) for cell in cells_of(path) if cell["cell_type"] == "markdown")
-    for words in ("**Time**", "**You need**", "**You can now**", "**Further reading**"):
+    for words in ("**Time**", "**You need**", "**At the end you can**", "**Further reading**"):
         assert words in text, words
 
 

@@ -16,6 +16,7 @@ from nbformat import v4
 import pfa_edu as pe
 from pfa_edu.cli import main
 from pfa_edu.lessons import handout, notebooks, versions
+from pfa_edu.lessons.explorers import closed_form, dimensions
 from pfa_edu.lessons.results import committed
 from pfa_edu.lessons.slides import deck, notes, splitting
 from pfa_edu.lessons.slides import text as cutting
@@ -133,6 +134,24 @@ def test_the_plan_and_the_notes_name_controls_that_there_are():
     texts = [plan, *(p.read_text(encoding="utf-8") for p in (TEACHING / "notes").glob("*.md"))]
     for control in {name for text in texts for name in re.findall(r"\*\*([^*]+)\*\*", text)}:
         assert control in bold
+
+
+def test_the_settings_that_the_plan_and_the_notes_name_can_be_set():
+    """The smallest weight decay, and the angle at half of the synapses, the lessons to open."""
+    plan = " ".join((TEACHING / "README.md").read_text(encoding="utf-8").split())
+    note = (TEACHING / "notes" / "02_feedback_dimensions.md").read_text(encoding="utf-8")
+    (decay,) = [control for control in closed_form.CONTROLS if control.name == "weight_decay"]
+    smallest = f"**Weight decay** to its smallest value, {decay.low:.4f}"
+    assert smallest in plan
+    assert smallest in note
+    dense, half = (dimensions.compute(10, p, 100, 256, orthogonal=False, seed=0).angle for p in (1.0, 0.5))
+    assert "**Density** to 0.5 (the angle goes from 17.5° to about 24°)" in plan
+    assert (dense, half) == (pytest.approx(17.5, abs=0.3), pytest.approx(24, abs=0.6))
+    for shown in (r'LESSONS="([^"]+)"', r"--slides ([^`]+)`"):
+        (words,) = re.findall(shown, plan)
+        numbers = [int(notebooks.find(word).stem[:2]) for word in words.split()]
+        assert numbers == [0, 1, 2, 4]
+    assert "open lessons 0, 1, 2 and 4" in plan
 
 
 def test_the_minutes_add_up():

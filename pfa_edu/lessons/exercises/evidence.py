@@ -122,7 +122,7 @@ _CIFAR_LEFT = Number(
     "What is left after CIFAR-10's first epoch",
     lambda: mismatch(351, **_CIFAR),
     "a",
-    0.03,
+    0.1,  # lesson 2's rule, exp(−t·lr·decay/(1 − momentum)), is 4 % above
     [
         (lambda: mismatch(351, **_CIFAR | {"momentum": 0.0}), "this leaves out the momentum"),
         (lambda: mismatch(351, **_CIFAR | {"lr": 0.01}), "this is MNIST's learning rate: here it is 0.1"),

@@ -160,7 +160,7 @@ _SPARSE = Number(
 
 
 def check_sf_angle(answer: Any) -> Verdict:
-    """``answer(density)``: degrees between a Xavier-uniform W and SF's s·sign(W), a fraction ``density`` kept."""
+    """``answer(density)``: degrees between a W uniform in −c to c and SF's s·sign(W), a fraction ``density`` kept."""
     return _SIGNS.check(answer)
 
 
@@ -176,8 +176,8 @@ _SIGNS = Formula(
          "E|w|/√E w² for a uniform distribution?"),
         (lambda p: math.degrees(math.acos(p * _MEAN)), "F gets shorter too when entries are cut: the cosine divides by "
          "its length"),
-        (lambda p: math.degrees(math.acos(math.sqrt(p * 2 / math.pi))), "this is for Gaussian weights: Xavier-uniform "
-         "ones have no tails"),
+        (lambda p: math.degrees(math.acos(math.sqrt(p * 2 / math.pi))), "this is for Gaussian weights: uniform ones "
+         "have no tails"),
         (lambda p: math.sqrt(p) * _MEAN, "this is the cosine of the angle"),
     ],
     "The cosine is ⟨F, W⟩ / (‖F‖ ‖W‖): take the mean over the entries of each of the three",
@@ -185,7 +185,7 @@ _SIGNS = Formula(
 
 
 def check_path_length(answer: Any) -> Verdict:
-    """``answer(ratio, density)``: ‖F‖/‖W‖ of an aligned sparse PFA path, F = B (mask ∘ BᵀW), in wide layers."""
+    """``answer(ratio, density)``: ‖F‖/‖W‖ of an aligned sparse PFA path, F = B (mask ⊙ BᵀW), in wide layers."""
     return _LENGTH.check(answer)
 
 

@@ -29,7 +29,7 @@ _STRONG = Number(
     "How long the decay must be strong",
     lambda: steps_to_fade(0.06, **_TASK),
     "the number of steps",
-    0.03,
+    0.1,  # lesson 2's rule, exp(−t·lr·decay/(1 − momentum)), is 7 % above
     [
         (lambda: steps_to_fade(0.06, **_TASK | {"momentum": 0.0}), "this leaves out the momentum, which makes every "
          "step count ten times"),

@@ -38,7 +38,7 @@ _SYNAPSES = Formula(
 
 
 def check_pairs(answer: Any) -> Verdict:
-    """``answer(sizes)``: how many pairs of synapses backprop needs to be equal; ``sizes`` as (784, 512, 512, 10)."""
+    """``answer(sizes)``: how many pairs of synapses must be equal under backprop; ``sizes`` as (784, 512, 512, 10)."""
     return _PAIRS.check(answer)
 
 
