@@ -67,7 +67,6 @@ TORCHVISION: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "vit": (lambda: models.VisionTransformer(16, 8, 2, 2, 16, 32, num_classes=10), 16),
     "swin": (lambda: _swin(1), 32),
     "swin_v2": (lambda: _swin(2), 32),
-    "maxvit": (lambda: models.MaxVit((16, 16), 8, 2, [8, 16], [1, 1], 4, 0.0, num_classes=10), 16),
     "fcn": (_fcn, 32),
 }  # fmt: skip
 
