@@ -165,7 +165,7 @@ def with_batch_norm():
         ({"callbacks": (EveryStep(),)}, "a callback or a rule acts at every step"),
         ({"execution": pe.Execution(precision="bf16")}, "in float32 only"),
     ],
-    ids=str,
+    ids=["dropout", "batch norm", "brSF", "AdamW", "every step", "bf16"],
 )
 def test_what_cannot_share_a_batch(settings, why):
     with pytest.raises(pe.ConfigError, match=why):

@@ -15,6 +15,7 @@ from torch import nn
 from ..errors import ConfigError
 from ..rules import DFA, Rule
 from ..rules import rule as rule_by_name
+from . import steps
 from .attention import MultiheadAttention, Projection
 from .auditing import audit
 from .calling import call
@@ -67,7 +68,8 @@ def convert(
     rule = rule_by_name(rule)
     if init not in ("keep", "xavier"):
         raise ConfigError(f"init {init!r}: 'keep' the model's weights, or draw the paper's with 'xavier'")
-    model, new = (model, {}) if inplace else _copied(model)
+    given = model  # kept alive: what is told apart by id must not make room for anything else
+    model, new = (given, {}) if inplace else _copied(given)
     if example is not None and any(is_lazy(m) for m in model.modules()):
         with torch.no_grad():
             call(model, example)  # lazy layers become real
@@ -207,7 +209,8 @@ def strip(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     >>> type(strip(net).fc1), list(strip(net).state_dict())
     (<class 'torch.nn.modules.linear.Linear'>, ['fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias'])
     """
-    model, new = (model, {}) if inplace else _copied(model)
+    given = model  # kept alive: what is told apart by id must not make room for anything else
+    model, new = (given, {}) if inplace else _copied(given)
     for module in list(model.modules()):
         if isinstance(module, MultiheadAttention):
             new[id(module)] = module
@@ -231,6 +234,7 @@ def strip_layer(layer: RuleLayer) -> None:
     plain = layer.__dict__.pop("was", None) or type(layer).plain
     if isinstance(layer, Projection):
         raise ConfigError("a projection is a part of its attention: strip that")
+    steps.forget(layer)
     layer._modules.pop("feedback", None)
     for name in ("feedback", "rule", "mark", "h", "delta", "_use_backprop", "_bus"):
         layer.__dict__.pop(name, None)

@@ -50,7 +50,7 @@ _laws: dict[type[torch.optim.Optimizer], Law] = {
     torch.optim.AdamW: decoupled,
     **{
         getattr(torch.optim, name): _scaled
-        for name in ("Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "Rprop", "ASGD", "LBFGS")
+        for name in ("Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "Rprop", "LBFGS")
     },
 }
 if hasattr(torch.optim, "Muon"):  # torch 2.9

@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from .calling import tensors
+from .graph import behind
 from .layer import RuleLayer
 
 
@@ -41,13 +43,25 @@ class ErrorBus:
                 tap = tap.sum(dim=tuple(range(chosen.dim() - 1, tap.dim() - 1)))
             if tap.shape != chosen.shape:
                 raise ConfigError(
-                    f"DFA: a layer's taps have shape {tuple(tap.shape)} and the network's output "
-                    f"{tuple(chosen.shape)}: the number of outputs it was given ({tap.shape[-1]}) or its batch size "
-                    f"does not match the network's. An output for every pixel, or one that folds other dimensions into "
-                    f"the batch, cannot be had with DFA"
+                    f"DFA: a layer sends an error of shape {tuple(tap.shape)} and the network's output has "
+                    f"{tuple(chosen.shape)}: if the last number is wrong, convert took it from the last registered "
+                    f"layer, and DFA(outputs={chosen.shape[-1] if chosen.dim() else 1}) says what it is. An output for "
+                    f"every pixel, or one that folds other dimensions into the batch, cannot be had with DFA"
                 )
             chosen = chosen + tap
+        if not isinstance(output, Tensor):
+            self._check_losses(output)
         return self._with(output, chosen)
+
+    def _check_losses(self, output: Any) -> None:
+        """ConfigError for a loss that the network itself has made of the tensor: no tap will receive its error."""
+        source = self.chosen(output).grad_fn
+        for t in tensors(output):
+            if t.dim() == 0 and t.requires_grad and any(node is source for node in behind(t.grad_fn)):
+                raise ConfigError(
+                    "the network computes its loss itself, from the tensor whose error DFA sends back, before that "
+                    "error can be caught: call it without targets, and compute the loss from its output"
+                )
 
     def chosen(self, output: Any) -> Tensor:
         """The tensor of ``output`` whose error is sent back."""

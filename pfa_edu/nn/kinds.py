@@ -115,6 +115,8 @@ def linear_in_weight(module: nn.Module) -> bool:
         size = [3 * k * s for k, s in zip(conv.kernel_size, conv.stride, strict=True)]
         h = torch.randn(2, conv.in_channels, *size, dtype=weight.dtype, device=weight.device)
     u, v = (torch.randn_like(weight) for _ in range(2))
+    training = module.training
+    module.train()  # with dropout, if it has any
     try:
         with torch.random.fork_rng(devices=[]):
             values = []
@@ -123,6 +125,8 @@ def linear_in_weight(module: nn.Module) -> bool:
                     values.append(module(h).double())
     except Exception:  # it wants something else than one tensor: not a layer that we can judge
         return False
+    finally:
+        module.train(training)
     of_u, of_v, of_both, rest = values
     error = (of_both - rest - (of_u - rest) - 2 * (of_v - rest)).norm()
     return bool(error <= 1e-3 * (of_both - rest).norm())

@@ -199,6 +199,8 @@ class RuleLayer(nn.Module):
             super()._load_from_state_dict(
                 state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
             )
+        if isinstance(self.feedback, Fading):
+            self.feedback.forget_beside()
         steps.watch(self)
 
 

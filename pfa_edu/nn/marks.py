@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from .sharded import is_sharded, own_part
+from ..errors import ConfigError
+from .sharded import own_part
 
 if TYPE_CHECKING:
     from .layer import RuleLayer
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 LOOK = 100  # every so many steps, and in the first two, a weight (or a sharded gradient) is compared entry by entry
 
 _marks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # by parameter
+
+
+def recording() -> bool:
+    """Whether a CUDA graph is being recorded: there nothing may be compared, and what is copied stays in the graph."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 class Mark:
@@ -29,6 +35,7 @@ class Mark:
         self.used = False  # that gradient has been stepped with
         self.seen: tuple[int, int] | None = None
         self.looks = 0
+        self.strict = False  # whether anybody will ask if it was changed
         self.copy: Tensor | None = None
 
     def accumulated(self, W: Tensor, stepped: Callable[[], Tensor]) -> None:
@@ -47,15 +54,15 @@ class Mark:
         if W.grad is None:
             return
         self.seen = (id(W.grad), W.grad._version)
-        if is_sharded(W.grad):  # a DTensor's version does not count what is done to many at once, as clipping does
-            self.looks += 1
-            often = self.looks <= 2 or self.looks % LOOK == 0
-            self.copy = own_part(W.grad.detach()).clone() if often else None
+        # its version does not count what is done through .data, nor a DTensor's what is done to many at once
+        self.looks += 1
+        often = self.strict and (self.looks <= 2 or self.looks % LOOK == 0) and not recording()
+        self.copy = own_part(W.grad.detach()).clone() if often else None
 
     def touched(self, W: Tensor) -> bool:
         """Whether the gradient has been changed since, as far as one can see."""
         grad = cast(Tensor, W.grad)
-        if self.copy is not None and not torch.equal(self.copy, own_part(grad.detach())):
+        if self.copy is not None and not recording() and not torch.equal(self.copy, own_part(grad.detach())):
             return True
         return self.seen is not None and self.seen != (id(grad), grad._version)
 
@@ -68,10 +75,18 @@ def follow(layer: RuleLayer) -> None:
     W = layer.parameter
     if W in _marks:
         layer.mark = _marks[W]
+        layer.mark.strict = bool(getattr(layer.feedback, "strict", False))
         return
-    if not (W.is_leaf and W.requires_grad):
+    if not W.is_leaf:
+        raise ConfigError(
+            f"a {type(layer).__name__} layer's weight has come to be computed from others (weight norm, pruning, a "
+            f"parametrisation put on after convert), and feedback that is worked out from the weight cannot follow "
+            f"what moves it: use form='explicit', or parametrise before convert, which then leaves the layer alone"
+        )
+    if not W.requires_grad:
         return
     mark, this = layer.mark, weakref.ref(layer)
+    mark.strict = bool(getattr(layer.feedback, "strict", False))
     _marks[W] = mark
 
     def accumulated(W: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,8 @@ def _obstacle(module: nn.Module, owners: dict[int, set[int]]) -> str | None:
         return None
     base = next(kind for kind in KINDS if isinstance(module, kind))
     own = type(module).forward is not base.forward
+    if own and (set(module._parameters) - {"weight", "bias"} or module._modules):
+        return f"a {type(module).__name__} with a forward of its own, and more in it than a weight and a bias"
     if own and not linear_in_weight(module):
         return f"a {type(module).__name__}, whose own forward is not linear in its weight, or could not be tried"
     return None
@@ -88,6 +91,10 @@ def rebind(model: nn.Module, new: dict[int, nn.Module]) -> None:
     """
     for module in model.modules():
         for name, value in list(vars(module).items()):
+            if isinstance(value, OrderedDict):  # hooks; their handles refer to this very dictionary
+                for key, hook in value.items():
+                    value[key] = _rebound(hook, new, ())
+                continue
             changed = value if name in ("_modules", "_parameters", "_buffers") else _rebound(value, new, ())
             if changed is not value:
                 vars(module)[name] = changed

@@ -16,8 +16,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from ..errors import ConfigError
 from ..rules.feedback import Fading
 from .decay import Law, decay_law
-from .marks import LOOK, Mark, follow
-from .sharded import own_part
+from .marks import LOOK, Mark, follow, recording
+from .sharded import is_sharded, own_part
 
 if TYPE_CHECKING:
     from .layer import RuleLayer
@@ -43,8 +43,21 @@ class _Fade:
 
 class _Plan(NamedTuple):
     generation: int
-    held: int
+    groups: tuple[tuple[int, int], ...]
     fades: list[_Fade]
+    frozen: list[Tensor]
+
+    def holds(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether it still says what the optimiser does: new groups (a state that was loaded), a layer unfrozen."""
+        return (
+            self.generation == _generation[0]
+            and self.groups == _shape(optimizer)
+            and not any(p.requires_grad for p in self.frozen)
+        )
+
+
+def _shape(optimizer: torch.optim.Optimizer) -> tuple[tuple[int, int], ...]:
+    return tuple((id(group), len(group["params"])) for group in optimizer.param_groups)
 
 
 def watch(layer: RuleLayer) -> None:
@@ -59,6 +72,12 @@ def watch(layer: RuleLayer) -> None:
     _generation[0] += 1
     if isinstance(layer.feedback, Fading):
         follow(layer)
+
+
+def forget(layer: RuleLayer) -> None:
+    """The layer has become a plain one."""
+    _watched.discard(layer)
+    _generation[0] += 1
 
 
 def check_optimizer(*optimizers: torch.optim.Optimizer) -> None:
@@ -85,11 +104,15 @@ def missing(layer: RuleLayer, optimizers: tuple[torch.optim.Optimizer, ...]) -> 
 def _plan(optimizer: torch.optim.Optimizer, all_of_them: tuple[torch.optim.Optimizer, ...] = ()) -> _Plan:
     group_of = _held(optimizer)
     others = (optimizer, *all_of_them, *_plans)
-    fades = []
+    fades: list[_Fade] = []
+    frozen: list[Tensor] = []
     for layer in _watched:
         feedback = layer.feedback
         group = group_of.get(id(layer.parameter))
-        if feedback is None or group is None or not layer.parameter.requires_grad:
+        if feedback is None or group is None:
+            continue
+        if not layer.parameter.requires_grad:
+            frozen.append(layer.parameter)
             continue
         lost = missing(layer, others)
         if lost:
@@ -100,8 +123,14 @@ def _plan(optimizer: torch.optim.Optimizer, all_of_them: tuple[torch.optim.Optim
                 f"say so once with pe.check_optimizer(first, second); if it is to stay fixed, requires_grad_(False)"
             )
         if isinstance(feedback, Fading):
+            if not is_sharded(layer.weight) and not feedback.drawn_beside(layer.oriented(layer.weight)):
+                raise ConfigError(
+                    f"the weight of {_name(layer)} was changed after its feedback was drawn (initialised again?), so "
+                    f"the feedback, which is worked out from the weight, would begin partly aligned: call "
+                    f"layer.reset_feedback() after such a change, or make it within pe.anchored(net)"
+                )
             fades.append(_Fade(layer, feedback, group, _law(layer, feedback, optimizer, group)))
-    return _Plan(_generation[0], len(group_of), fades)
+    return _Plan(_generation[0], _shape(optimizer), fades, frozen)
 
 
 def _law(layer: RuleLayer, feedback: Fading, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> Law:
@@ -134,8 +163,7 @@ def _name(layer: RuleLayer) -> str:
 
 def _before(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
     plan = _plans.get(optimizer)
-    held = sum(len(group["params"]) for group in optimizer.param_groups)
-    if plan is None or plan.held != held or plan.generation != _generation[0]:
+    if plan is None or not plan.holds(optimizer):
         plan = _plans[optimizer] = _plan(optimizer)
     for fade in plan.fades:
         fade.first = optimizer.state.get(fade.W, {}).get("momentum_buffer") is None
@@ -175,7 +203,7 @@ def _check_by_rule(fade: _Fade) -> None:
 def _check_untouched(fade: _Fade) -> None:
     W = fade.W
     moved = fade.version is not None and W._version != fade.version
-    if fade.copy is not None and not _recording():
+    if fade.copy is not None and not recording():
         moved = moved or not torch.equal(fade.copy, own_part(W.detach()))
         fade.copy = None
     if moved:
@@ -184,7 +212,12 @@ def _check_untouched(fade: _Fade) -> None:
             f"sharpness-aware step, a copy), and PFA's {fade.form} form holds only if nothing else moves it: change it "
             f"within pe.anchored(net), which keeps the feedback as it is, or use form='coupled' or form='explicit'"
         )
-    if fade.mark.touched(W):
+    if W._backward_hooks:
+        raise ConfigError(
+            f"{fade.name}: its weight has a gradient hook, and PFA's {fade.form} form needs the gradient as backward "
+            f"leaves it: use form='coupled' or form='explicit'"
+        )
+    if not fade.mark.used and fade.mark.touched(W):  # one that was used already may have been set to zero in place
         raise ConfigError(
             f"the gradient of {fade.name} was changed between backward and step (clipping, a gradient scaler), and "
             f"PFA's {fade.form} form is the explicit one only if it is not: use form='coupled', in which R follows the "
@@ -192,21 +225,21 @@ def _check_untouched(fade: _Fade) -> None:
         )
 
 
-def _recording() -> bool:
-    """Whether a CUDA graph is being recorded: there nothing may be compared, and what is copied stays in the graph."""
-    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-
-
 @torch.no_grad()
 def _after(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
     plan = _plans.get(optimizer)
-    for fade in plan.fades if plan else ():
+    found_inf = getattr(optimizer, "found_inf", None)  # a fused optimiser under a gradient scaler skips such steps
+    if plan is None or (found_inf is not None and float(found_inf) > 0):
+        return
+    for fade in plan.fades:
         if not fade.moving or fade.W.grad is None:
             continue
+        if not fade.steps:
+            fade.feedback.forget_beside()
+        fade.steps += 1
         fade.law(fade.group, fade.feedback, fade.first)
         fade.mark.used = True
         if fade.feedback.strict:
-            fade.steps += 1
             fade.version = fade.W._version
-            if (fade.steps <= 2 or fade.steps % LOOK == 0) and not _recording():
+            if (fade.steps <= 2 or fade.steps % LOOK == 0) and not recording():
                 fade.copy = own_part(fade.W.detach()).clone()

@@ -17,7 +17,9 @@ from .feedback import Feedback, Layer
 class DFA(Rule):
     """Direct feedback alignment (Nøkland 2016): the output error reaches every layer through its own fixed D.
 
-    ``outputs``: the size of the network's output (number of classes). ``convert()`` fills it in.
+    ``outputs``: the size of the network's output (number of classes). ``convert()`` fills it in, from its example or
+    from the last registered layer; say it yourself where the head is tied or is not the last. Inputs are taken to be
+    batch first.
     ``init``: the size of the values in D, 'xavier', 'kaiming', or a gain on Xavier's.
     ``output``: where the network returns several tensors, the key or the index of the one whose error is meant.
     """

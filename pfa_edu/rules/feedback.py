@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
@@ -62,7 +63,10 @@ class Feedback(nn.Module):
     D: Tensor  # of a feedback that is direct
 
     def path(self, weight: Tensor) -> Path:
-        """The feedback weight beside ``weight`` (W), in parts. Called in every training forward pass."""
+        """The feedback weight beside ``weight`` (W), in parts. Called in every training forward pass.
+
+        ``weight`` is attached to the graph: detach it, or what F learns is added to W's own gradient.
+        """
         raise ConfigError(f"{type(self).__name__} has no feedback weight: define path(self, weight)")
 
     def path_unsent(self, weight: Tensor) -> Path:
@@ -81,12 +85,14 @@ class Fading(Feedback):
     least: in bfloat16 a decay of a thousandth would be rounded away.
 
     ``strict``: the law is to give exactly what a learning R of its own would: only under SGD, and only if nothing but
-    the optimiser touches W and its gradient; all of that is checked at every step. Otherwise the law is the rule: R is
-    moved by Bᵀ times whatever W is moved by.
+    the optimiser touches W and its gradient. That is checked before each step, in the first two and every hundredth
+    value by value; an update by hand, without a torch optimiser, is not seen. Otherwise the law is the rule: R is moved
+    by Bᵀ times whatever W is moved by.
     """
 
     a: Tensor
     v: Tensor
+    beside: Tensor  # some entries of the weight that the start was drawn beside
 
     def __init__(self, weight: Tensor, strict: bool):
         super().__init__()
@@ -94,6 +100,19 @@ class Fading(Feedback):
         dtype = torch.promote_types(weight.dtype, torch.float32)
         self.register_buffer("a", torch.ones((), dtype=dtype, device=weight.device))
         self.register_buffer("v", torch.zeros((), dtype=dtype, device=weight.device))
+        self.register_buffer("beside", _sample(weight), persistent=False)
+
+    def drawn_beside(self, weight: Tensor) -> bool:
+        """Whether ``weight`` is, to rounding, the one that the start was drawn beside; True once it has learned."""
+        now = _sample(weight)
+        if now.is_meta or bool(self.beside.isnan().any()):
+            return True
+        return torch.allclose(now.double(), self.beside.double(), rtol=0.02, atol=1e-3 * float(now.abs().max()))
+
+    @torch.no_grad()
+    def forget_beside(self) -> None:
+        """From now on the weight may be any: it has been stepped, or loaded with its feedback."""
+        self.beside.fill_(math.nan)
 
     def current(self, weight: Tensor) -> Tensor:
         """What must stay as it is when W is changed by hand: F, or R."""
@@ -112,6 +131,12 @@ class Fading(Feedback):
             if new.dtype != wide:  # .half() and .bfloat16() leave these two alone
                 setattr(self, name, old.to(device=new.device, dtype=wide))
         return self
+
+
+def _sample(weight: Tensor) -> Tensor:
+    """Up to 64 entries, spread over the weight."""
+    flat = weight.detach().flatten()
+    return flat[:: max(1, len(flat) // 64)][:64].clone()
 
 
 class Layer(NamedTuple):

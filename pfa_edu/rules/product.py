@@ -142,6 +142,7 @@ class DeferredProduct(Fading):
         self.start.copy_(kept - self._aligned(weight))
         self.a.fill_(1)
         self.v.zero_()
+        self.forget_beside()
 
     def path(self, weight: Tensor) -> Path:
         return Path(L=self.B, M=self.current(weight))
@@ -202,6 +203,7 @@ class ClosedProduct(Fading):
         self.E.copy_(kept - cast(Tensor, self.path(weight).form()))
         self.a.fill_(1)
         self.v.zero_()
+        self.forget_beside()
 
     def path(self, weight: Tensor) -> Path:
         W = weight.detach()
