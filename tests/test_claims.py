@@ -273,12 +273,7 @@ CLAIMS = [
     ("09_rel", "about one epoch after KP", lambda: (steps_to("pfa")[0] - steps_to("kp")[0]) / 62, 0.5, 1.5),
     ("09_rel", "PFA's updates end about 16.5° from backprop's", hidden("relatives-classroom", "pfa"), 16.4, 16.6),
     ("09_rel", "7.6 million forward passes", lambda: (WEIGHTS - 1) / math.tan(math.radians(16.5)) ** 2, 7.55e6, 7.65e6),
-    # lesson 10: figures/equilibrium
-    ("10_equi", "comes nearest**: 4°", settled("kp", "path_alignment", "W2"), 3.5, 4.5),
-    ("10_equi", "with the error at 1°", settled("kp", "error_angle", "layer 1"), 0.5, 1.5),
-    ("10_equi", "stops at 18°, its floor", settled("pfa", "path_alignment", "W2"), 17.5, 18.5),
-    ("10_equi", "8° in layer 1 and 14° in layer 2", settled("pfa", "error_angle", "layer 1"), 7.5, 8.5),
-    ("10_equi", "8° in layer 1 and 14° in layer 2", settled("pfa", "error_angle", "layer 2"), 13.5, 14.5),
+    # lesson 10: figures/equilibrium; the rest is in test_equilibrium.py
     ("10_equi", "homeostasis' 9° and 10°", settled("homeostasis", "error_angle", "layer 1"), 8.5, 9.5),
     ("10_equi", "homeostasis' 9° and 10°", settled("homeostasis", "error_angle", "layer 2"), 9.5, 10.5),
 ]  # fmt: skip
