@@ -196,6 +196,8 @@ CLAIMS = [
     ("07_cifar", "After five epochs BP has 72.1 % and PFA 69.1 %", lambda: evening("pfa", 5), 69.05, 69.15),
     ("07_cifar", "BP has 87.3 % and PFA 86.0 %", lambda: evening("bp", 20), 87.25, 87.35),
     ("07_cifar", "BP has 87.3 % and PFA 86.0 %", lambda: evening("pfa", 20), 85.95, 86.05),
+    ("07_cifar", "SF 82.2 % and FA 53.6 %", lambda: evening("sf", 20), 82.15, 82.25),
+    ("07_cifar", "SF 82.2 % and FA 53.6 %", lambda: evening("fa", 20), 53.55, 53.65),
     ("07_cifar", "15° to 19° after 20 epochs", lambda: evening("pfa", 20, "path_alignment", how="min"), 14.5, 15.5),
     ("07_cifar", "15° to 19° after 20 epochs", lambda: evening("pfa", 20, "path_alignment", how="max"), 18.5, 19.5),
     ("07_cifar", "drifts to 35°", lambda: evening("sf", 10, "path_alignment"), 34.5, 35.5),
