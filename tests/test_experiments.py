@@ -194,7 +194,7 @@ def test_command_line(tmp_path, capsys):
                      "--device", "cpu", "--epochs", "1", "--out", str(tmp_path)]) == 0  # fmt: skip
         told = capsys.readouterr().out
         assert re.search(r"after epoch 1 .*test_accuracy", told)
-        assert re.search(r"\nfc3 +[\d. –]+\n\nkept in", told)
+        assert re.search(r"\nfc3 +[\d. –e-]+\n\nkept in", told)
     assert main(["reproduce", "mnist", "--jobs", "0"]) == 1
     assert capsys.readouterr().err.strip() == "pfa-edu: --jobs 0: it must be a number of at least 1"
     assert main(["run", "relatives", "--rule", "pfa"]) == 1

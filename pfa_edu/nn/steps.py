@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from ..errors import ConfigError
 from ..rules.feedback import Fading
 from .decay import Law, decay_law
-from .marks import LOOK, Mark, follow, recording
+from .marks import LOOK, Mark, alike, follow, recording
 from .sharded import is_sharded, own_part
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _check_untouched(fade: _Fade) -> None:
     W = fade.W
     moved = fade.version is not None and W._version != fade.version
     if fade.copy is not None and not recording():
-        moved = moved or not torch.equal(fade.copy, own_part(W.detach()))
+        moved = moved or not alike(fade.copy, own_part(W.detach()))
         fade.copy = None
     if moved:
         raise ConfigError(

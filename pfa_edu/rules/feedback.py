@@ -105,14 +105,14 @@ class Fading(Feedback):
     def drawn_beside(self, weight: Tensor) -> bool:
         """Whether ``weight`` is, to rounding, the one that the start was drawn beside; True once it has learned."""
         now = _sample(weight)
-        if now.is_meta or bool(self.beside.isnan().any()):
+        if now.is_meta or bool(self.beside.isinf().any()):
             return True
         return torch.allclose(now.double(), self.beside.double(), rtol=0.02, atol=1e-3 * float(now.abs().max()))
 
     @torch.no_grad()
     def forget_beside(self) -> None:
         """From now on the weight may be any: it has been stepped, or loaded with its feedback."""
-        self.beside.fill_(math.nan)
+        self.beside.fill_(math.inf)
 
     def current(self, weight: Tensor) -> Tensor:
         """What must stay as it is when W is changed by hand: F, or R."""
