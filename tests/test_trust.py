@@ -209,3 +209,20 @@ def test_the_audit_compares_the_groups_of_a_weight_and_its_feedback(rule):
     found = pe.audit(net, X, optimizer=torch.optim.SGD(groups, lr=0.1))
     assert any("another weight_decay" in problem for problem in found.problems)
     assert pe.audit(net, X, optimizer=torch.optim.SGD(net.parameters(), lr=0.1)).ok
+
+
+class Following(pe.rules.feedback.Fading):
+    """Somebody's own feedback that follows W, and is not complete."""
+
+    def path(self, weight):
+        return pe.Path(F=weight.detach())
+
+
+def test_a_following_feedback_of_ones_own_says_what_it_lacks():
+    class Followed(pe.Rule, abstract=True):
+        def make(self, layer):
+            return Following(layer.weight, strict=False)
+
+    net = converted(Followed())
+    with pytest.raises(pe.ConfigError, match=r"Following follows W: define current\(self, weight\)"), pe.anchored(net):
+        pass

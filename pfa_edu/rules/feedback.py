@@ -116,11 +116,13 @@ class Fading(Feedback):
 
     def current(self, weight: Tensor) -> Tensor:
         """What must stay as it is when W is changed by hand: F, or R."""
-        raise NotImplementedError
+        raise ConfigError(f"{type(self).__name__} follows W: define current(self, weight), what stays when W is set")
 
     def anchor(self, kept: Tensor, weight: Tensor) -> None:
         """Takes ``kept``, which :meth:`current` gave before W was changed, for the start beside the new ``weight``."""
-        raise NotImplementedError
+        raise ConfigError(
+            f"{type(self).__name__} follows W: define anchor(self, kept, weight), its start beside a new W"
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Fading:
         before = (self.a, self.v)
