@@ -21,7 +21,8 @@ from torch import nn
 
 from .._settings import real, whole
 from ..errors import ConfigError
-from ..nn.modules import Conv2d, RuleLayer, layers
+from ..nn.layer import RuleLayer, layers
+from ..nn.modules import Conv2d
 from ..rules import BP, FA, KP, PFA, SF, Feedback, Look, PFAo, Rule
 from ..rules import rule as rule_by_name
 from ..rules.base import hidden

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..nn.calling import call, tensors
-from ..nn.modules import RuleLayer, backprop, layers
+from ..nn.layer import RuleLayer, backprop, layers
 from ..nn.sharded import is_sharded
 from ..nn.usage import undisturbed
 from .paths import angle

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..nn.modules import RuleLayer, layers
+from ..nn.layer import RuleLayer, layers
 from ..nn.sharded import whole
 
 

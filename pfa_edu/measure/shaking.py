@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.calling import call, tensors, with_tensors
-from ..nn.modules import RuleLayer
+from ..nn.layer import RuleLayer
 from ..nn.usage import undisturbed
 
 _ENOUGH = 32  # samples: the size of an error takes fewer than its direction

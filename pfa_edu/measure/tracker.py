@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ..nn.modules import layers
+from ..nn.layer import layers
 from .gradients import Loss, compare, scale_ratios
 from .paths import path_measures
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..nn.modules import RuleLayer
+from ..nn.layer import RuleLayer
 
 
 class Sizes(NamedTuple):

@@ -233,7 +233,7 @@ class _Study:
                     )
             if isinstance(layer.feedback, Fading):
                 try:
-                    steps._law(layer, layer.feedback, optimizer, group)
+                    steps.law_of(layer, layer.feedback, optimizer, group)
                 except ConfigError as error:
                     yield f"{name}: {error}"
 

@@ -13,16 +13,15 @@ input and its weight, at two to three times the cost, and the reference that the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
 from ..rules.feedback import Path
+from .casting import autocast_dtype, cast_as
 from .once import once_only, transformed
-
-Part = TypeVar("Part", Tensor, Tensor | None)
 
 
 class Conv(NamedTuple):
@@ -248,17 +247,3 @@ def generic(
         return out
     carried = op(h, F if original is None else original(F))
     return out + (_CarryTransformed if transformed() else _Carry).apply(carried)
-
-
-def autocast_dtype(like: Tensor) -> torch.dtype | None:
-    """What ``torch.autocast`` computes matrix products in, on the device of ``like``; None where it is off."""
-    kind = like.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-
-
-def cast_as(t: Part, dtype: torch.dtype | None) -> Part:
-    """Casts as ``torch.autocast`` would for a matrix product; the cast is differentiable, so gradients keep float32.
-
-    A custom function is opaque to autocast: without this its backward would meet bf16 errors with float32 weights.
-    """
-    return t if dtype is None or t is None or t.dtype is not torch.float32 else t.to(dtype)

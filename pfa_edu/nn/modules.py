@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..rules import BP, Feedback, Rule
 from . import functional
 from .functional import Conv
-from .layer import RuleLayer, backprop, layers
+from .layer import RuleLayer
 
 Size: TypeAlias = int | tuple[int, int]
 
@@ -184,9 +184,3 @@ class ConvTranspose3d(_Transposed, nn.ConvTranspose3d):
     """``torch.nn.ConvTranspose3d`` that learns by ``rule``: torch's arguments, and ``rule=``."""
 
     plain: ClassVar[type[nn.Module]] = nn.ConvTranspose3d
-
-
-__all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Linear", "RuleLayer",
-    "backprop", "layers",
-]  # fmt: skip

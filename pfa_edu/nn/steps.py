@@ -129,11 +129,11 @@ def _plan(optimizer: torch.optim.Optimizer, all_of_them: tuple[torch.optim.Optim
                     f"the feedback, which is worked out from the weight, would begin partly aligned: call "
                     f"layer.reset_feedback() after such a change, or make it within pe.anchored(net)"
                 )
-            fades.append(_Fade(layer, feedback, group, _law(layer, feedback, optimizer, group)))
+            fades.append(_Fade(layer, feedback, group, law_of(layer, feedback, optimizer, group)))
     return _Plan(_generation[0], _shape(optimizer), fades, frozen)
 
 
-def _law(layer: RuleLayer, feedback: Fading, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> Law:
+def law_of(layer: RuleLayer, feedback: Fading, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> Law:
     if not feedback.strict:
         law = decay_law(type(optimizer))
         with torch.no_grad():

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .functional import Conv, autocast_dtype, cast_as
+from .casting import autocast_dtype, cast_as
+from .functional import Conv
 from .once import once_only, transformed
 
 

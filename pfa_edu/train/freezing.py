@@ -11,7 +11,7 @@ from torch import nn
 
 from .._settings import whole
 from ..errors import ConfigError
-from ..nn.modules import layers
+from ..nn.layer import layers
 
 Frozen = int | tuple[str, ...]
 

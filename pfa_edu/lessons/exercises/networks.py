@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...nn.conversion import ConversionWarning, convert
-from ...nn.modules import layers
+from ...nn.layer import layers
 from ...rules import FA, mismatch, steps_to_fade
 from .questions import Formula, Number
 from .verdict import Stop, Verdict, open_, wrong

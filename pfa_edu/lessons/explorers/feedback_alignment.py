@@ -21,8 +21,8 @@ from ...data import Dataset, batches, load
 from ...errors import DivergenceError
 from ...measure import gradient_angle, path_alignment
 from ...nn.conversion import convert
+from ...nn.layer import layers
 from ...nn.models import mlp
-from ...nn.modules import layers
 from ...plots import rule_look
 from ...rules import BP, FA
 from ...train.step import train_step

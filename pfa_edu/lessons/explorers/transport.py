@@ -21,8 +21,8 @@ from matplotlib.colors import to_hex, to_rgba
 from torch import Tensor
 
 from ...nn.conversion import convert
+from ...nn.layer import layers
 from ...nn.models import mlp
-from ...nn.modules import layers
 from ...rules import rule as named
 from .base import Explorer
 from .controls import Choice, Number
