@@ -136,10 +136,21 @@ class Dataset:
             return x
         kind = x.dtype if x.is_floating_point() else torch.float32
         shape = (1, -1, *[1] * (x.dim() - 2))  # a number a channel, for every pixel
-        mean, std = (x.new_tensor(v, dtype=kind).view(shape) for v in (self.mean, self.std))
+        mean, std = (constant.view(shape) for constant in self._constants(x.device, kind))
         if x.is_floating_point():
             return x.sub(mean).div_(std)
         return x.to(kind).div_(255).sub_(mean).div_(std)  # in place, as it is a copy already
+
+    def _constants(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Mean and std on ``device``, moved there once: while a CUDA graph is recorded nothing may come from the CPU."""
+        kept = self._moved
+        if (device, dtype) not in kept:
+            kept[device, dtype] = tuple(torch.tensor(v, dtype=dtype, device=device) for v in (self.mean, self.std))
+        return kept[device, dtype]
+
+    @functools.cached_property
+    def _moved(self) -> dict[tuple[torch.device, torch.dtype], Any]:
+        return {}
 
     def plan(self, batch_size: int, generator: torch.Generator) -> Tensor:
         """An epoch's choices, (steps, batch, 1 or 4) int64 on the device: the image, then dy, dx and flip.
