@@ -34,7 +34,7 @@ export interface Config {
 }
 
 export const LIMITS: Record<string, [number, number]> = {
-  runners: [1, 3], depth: [1, 6], width: [1, 256], ratio: [0.1, 1000], lr: [1e-4, 1], momentum: [0, 0.99],
+  runners: [1, 3], depth: [1, 6], width: [1, 256], ratio: [0.1, 100], lr: [1e-4, 1], momentum: [0, 0.99],
   weightDecay: [0, 0.5], strongDecay: [0, 0.5], strongSteps: [0, 20000], batch: [1, 256], seed: [0, 9999],
 };
 
@@ -78,7 +78,7 @@ export interface Ready {
 export interface Frame {
   type: "frame";
   step: number; // steps done
-  epoch: number; // step * batch / training samples, a fraction
+  epoch: number; // a fraction; the last batch of an epoch is left out if it is short
   playing: boolean;
   speed: number; // steps a second that were reached of late; 0 at rest
   last: number; // the furthest step reached since the start or the last change of pace: the scrubber's end
