@@ -49,7 +49,7 @@ export class Chart {
     this.sheet.fit(width, height);
     const { pen } = this.sheet;
     this.sheet.clear();
-    const frame = { x0: 38 * scale, x1: width - 66 * scale, y0: 8 * scale, y1: height - 22 * scale };
+    const frame = { x0: 46 * scale, x1: width - 66 * scale, y0: 9 * scale, y1: height - 22 * scale };
     const last = Math.max(data.steps.at(-1) ?? 0, data.now);
     const end = roundUp(Math.max(20, last));
     const high = data.high ?? topOf(data.lines);

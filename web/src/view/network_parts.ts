@@ -3,8 +3,8 @@
 import type { Frame, Ready, RunFrame } from "../contract";
 import { font } from "./canvas";
 import { drawDial } from "./dial";
-import type { Layout } from "./layout";
-import { RULES, type Palette } from "./looks";
+import { NARROW, type Layout } from "./layout";
+import type { Palette } from "./looks";
 import { drawPicture } from "./picture";
 
 export interface Drawn {
@@ -36,19 +36,15 @@ export function drawBackdrop(pen: CanvasRenderingContext2D, d: Drawn): void {
   pen.fillStyle = look.ink;
   pen.font = font(12.5 * s, 600);
   pen.fillText("Forward: activity →", 0, 9 * s);
-  const rule = RULES[d.ready.config.runners[d.shown].rule];
-  pen.fillText("← Back: error", 0, place.height - 9 * s);
-  const wide = pen.measureText("← Back: error").width;
-  pen.font = font(12.5 * s);
+  pen.fillText("← Back: error", 0, place.width < NARROW ? place.height - 9 * s : place.axis + 22 * s);
   pen.fillStyle = look.muted;
-  const told = place.width < 420 ? rule.feedback : `${rule.feedback}${d.isDirect ? "" : ", where backprop needs W"}`;
-  pen.fillText(told, wide + 10 * s, place.height - 9 * s);
 
   pen.textAlign = "center";
   pen.font = font(11 * s);
   place.columns.forEach((column, c) => {
     if (c === 0 || c === place.columns.length - 1) return;
-    pen.fillText(`${column.total}`, column.x, place.axis - 2);
+    const wide = column.x - place.columns[c - 1].x > 84 * s;
+    if (c > 1 || place.width >= NARROW) pen.fillText(wide ? `${column.total} neurons` : `${column.total}`, column.x, 9 * s);
   });
 }
 

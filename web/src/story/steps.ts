@@ -1,0 +1,119 @@
+/**
+ * The story: five presets, each with one sentence and one prediction.
+ *
+ * A question is answered by what the run shows at step `until`, not by this file: `judge` turns the measured numbers into
+ * the choice that came true. A browser test runs all five and checks what is said.
+ */
+
+import type { Config, Frame, Ready } from "../contract";
+import { START_CONFIG, runner, type ChartName } from "../view/state";
+
+/** What was measured at step `until`, of each run. */
+export interface Seen {
+  accuracy: number[]; // [runner], percent
+  path: number[][]; // [runner][layer >= 1], degrees
+  floors: (number | null)[][]; // [runner][layer >= 1], degrees
+}
+
+export interface Step {
+  name: string;
+  say: string;
+  question: string;
+  choices: string[];
+  config: Config;
+  shown: number;
+  speed: number;
+  chart: ChartName;
+  until: number;
+  /** Which choice came true, and what was seen. */
+  judge(seen: Seen): { right: number; told: string };
+}
+
+const DEEP = [32, 32, 32, 32, 32];
+const percent = (value: number) => `${value.toFixed(0)} %`;
+const degrees = (value: number) => `${value.toFixed(1)}°`;
+const mean = (values: number[]) => values.reduce((sum, one) => sum + one, 0) / values.length;
+
+export const STEPS: Step[] = [
+  {
+    name: "Backprop's secret",
+    say: "Backprop sends the error down through the very weights that brought the activity up. So the lower half mirrors the upper half. In a brain these would be different synapses.",
+    question: "The forward synapses change with every step. What will the angle to the feedback synapses be?",
+    choices: ["0°, at every step", "It starts at 90° and falls", "It grows as training goes on"],
+    config: { ...START_CONFIG, runners: [runner("bp")] },
+    shown: 0, speed: 20, chart: "path", until: 120,
+    judge: ({ accuracy, path }) => ({
+      right: Math.max(...path[0]) < 1e-3 ? 0 : 1,
+      told: `The angle is ${Math.max(...path[0]).toFixed(0)}° in every layer, and the network reaches ${percent(accuracy[0])}. Every change would have to be copied at once, synapse by synapse. We know of nothing in the brain that does this: that is the weight transport problem.`,
+    }),
+  },
+  {
+    name: "Random feedback learns",
+    say: "Now the error comes back through random synapses that never change (FA, orange). They know nothing of the forward synapses: 90° between them.",
+    question: "Will the network learn?",
+    choices: ["No, it stays near 10 %", "Yes, it comes close to backprop", "It learns, then forgets again"],
+    config: { ...START_CONFIG, runners: [runner("fa"), runner("bp")], hidden: [64] },
+    shown: 0, speed: 50, chart: "path", until: 500,
+    judge: ({ accuracy: [fa, bp], path }) => ({
+      right: fa < 20 ? 0 : bp - fa < 10 ? 1 : 2,
+      told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. The feedback did not move, so the forward synapses turned towards it: from 90° to ${degrees(path[0][0])}.`,
+    }),
+  },
+  {
+    name: "But not deep",
+    say: "The same race with five hidden layers. On the way down, every layer's random synapses bend the error a little further.",
+    question: "How far behind backprop will random feedback be after 600 steps?",
+    choices: ["Less than 5 points", "5 to 15 points", "More than 15 points"],
+    config: { ...START_CONFIG, runners: [runner("fa"), runner("bp")], hidden: DEEP },
+    shown: 0, speed: 100, chart: "gradient", until: 600,
+    judge: ({ accuracy: [fa, bp] }) => ({
+      right: bp - fa < 5 ? 0 : bp - fa <= 15 ? 1 : 2,
+      told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. Look at the gradient angle: the lower layers are told to change in directions that have little to do with the error.`,
+    }),
+  },
+  {
+    name: "Let R learn",
+    say: "PFA (red) sends the error through two sets of synapses: B is random and fixed, R learns from what is there anyway. No synapse is a copy of another.",
+    question: "The same deep network. Where will PFA end up?",
+    choices: ["With random feedback", "Half way", "With backprop"],
+    config: { ...START_CONFIG, runners: [runner("pfa"), runner("fa"), runner("bp")], hidden: DEEP },
+    shown: 0, speed: 100, chart: "path", until: 1000,
+    judge: ({ accuracy: [pfa, fa, bp], path }) => {
+      const share = (pfa - fa) / (bp - fa);
+      return {
+        right: share < 0.25 ? 0 : share < 0.75 ? 1 : 2,
+        told: `PFA reaches ${percent(pfa)}, FA ${percent(fa)}, backprop ${percent(bp)}. PFA's feedback has turned to ${degrees(mean(path[0]))} from the forward synapses on average: the lower half has become a mirror image, and nobody copied anything.`,
+      };
+    },
+  },
+  {
+    name: "Why 17.5°?",
+    say: "F becomes B Bᵀ W, and B Bᵀ of a random B is only nearly the identity. With 10 mid neurons for each neuron, theory says arctan(1/√10) = 17.5°. Ratio 1 gives 45°.",
+    question: "Where will it end with 40 mid neurons for each neuron?",
+    choices: ["4.4°: a quarter", "About 9°: half", "17.5° again"],
+    config: { ...START_CONFIG, runners: [runner("pfa", 40), runner("pfa", 10), runner("pfa", 1)] },
+    shown: 0, speed: 50, chart: "path", until: 600,
+    judge: ({ path }) => {
+      const [forty, ten, one] = path.map(mean);
+      const far = [4.4, 9, 17.5].map((choice) => Math.abs(choice - forty));
+      return {
+        right: far.indexOf(Math.min(...far)),
+        told: `The angles end at ${degrees(one)}, ${degrees(ten)} and ${degrees(forty)} for ratios 1, 10 and 40. Four times as many neurons halve the tangent: arctan(1/√40) = 9.0°.`,
+      };
+    },
+  },
+];
+
+/** What `judge` needs, at the step's end, from the curves: they do not depend on speed or on where the scrubber is. */
+export function seenAt(step: Step, ready: Ready, frame: Frame): Seen | null {
+  const { steps, runs } = frame.curves;
+  let k = steps.length - 1;
+  while (k >= 0 && steps[k] > step.until) k--;
+  if (frame.last < step.until || k < 0) return null;
+  const layers = ready.sizes.length - 1;
+  return {
+    accuracy: runs.map((run) => run.accuracy[k]),
+    path: runs.map((run) => Array.from(run.pathAngle.subarray(k * layers + 1, (k + 1) * layers))),
+    floors: ready.floors.map((floors) => floors.slice(1)),
+  };
+}

@@ -1,0 +1,227 @@
+/**
+ * The page: one State, one Trainer, and everything that shows the one and asks the other.
+ *
+ * A change of the configuration starts the training again; a change of what is shown does not touch it.
+ */
+
+import type { Frame, Message, Ready, Trainer } from "../contract";
+import { StoryPanel } from "../story/panel";
+import { Announcer } from "./announcer";
+import { Controls, type Transport } from "./controls";
+import { build, say } from "./dom";
+import { Head } from "./head";
+import { listenToKeys } from "./keys";
+import { fromLink, toLink } from "./link";
+import { palette, type Palette } from "./looks";
+import { Loop } from "./loop";
+import { Scrubber } from "./scrubber";
+import { Stage } from "./stage";
+import type { State } from "./state";
+
+const GRID = 56; // side of the map of the plane in cells
+const LECTURE_SCALE = 1.45;
+const RESTART_MS = 90; // a slider that is dragged starts the training once it rests
+const LINK_MS = 400; // browsers take only so many changes of the address
+
+export class Playground implements Transport {
+  readonly loop: Loop;
+  state: State;
+  ready: Ready | null = null;
+  frame: Frame | null = null;
+  private playing = false;
+  private story: StoryPanel;
+  private controls: Controls;
+  private stage: Stage;
+  private scrubber: Scrubber;
+  private announcer: Announcer;
+  private head: Head;
+  private notice: HTMLElement;
+  private restartAt = 0;
+  private linkAt = 0;
+  private reduced = matchMedia("(prefers-reduced-motion: reduce)");
+  private darkWish = matchMedia("(prefers-color-scheme: dark)");
+
+  constructor(private root: HTMLElement, private trainer: Trainer) {
+    const { state, complaints } = fromLink(location.hash);
+    this.state = state;
+    this.setTheme();
+    const change = this.change.bind(this);
+    this.head = new Head(root, change);
+    this.notice = build(root, "p", "notice", "");
+    this.notice.setAttribute("role", "alert");
+    this.tell(complaints.join(" "));
+    this.story = new StoryPanel(root, change, this);
+    this.controls = new Controls(root, change, this);
+    const main = build(root, "main", "", "");
+    main.style.display = "contents";
+    this.stage = new Stage(main, this.look, {
+      show: (runner) => change((s) => (s.shown = runner), "view"),
+      chart: (name) => change((s) => (s.chart = name), "view"),
+      point: (at) => change((s) => (s.point = at), "view"),
+      sample: (step) => change((s) => (s.sample = (s.sample + step) % this.ready!.samples), "view"),
+    });
+    this.scrubber = new Scrubber(root, (step) => this.seek(step));
+    this.announcer = new Announcer(root);
+    listenToKeys(this);
+    trainer.listen((message) => this.hear(message));
+    this.darkWish.addEventListener("change", () => this.show());
+    window.addEventListener("hashchange", () => this.open(location.hash));
+    this.show();
+    this.start(this.state.at === null);
+    this.loop = new Loop((ms, now) => this.tick(ms, now));
+  }
+
+  // ------------------------------------------------------------------------------------------------ training
+
+  toggle(): void {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  play(): void {
+    this.playing = true;
+    this.state.at = null;
+    this.trainer.send({ type: "play", speed: this.state.speed });
+    this.show();
+  }
+
+  pause(): void {
+    this.playing = false;
+    this.trainer.send({ type: "pause" });
+    this.state.at = this.frame?.step ?? 0; // the frame that is on its way sets it right
+    this.show();
+  }
+
+  step(count: number): void {
+    this.playing = false;
+    const from = this.frame?.step ?? 0;
+    if (count > 0) this.trainer.send({ type: "step", count });
+    else this.trainer.send({ type: "seek", step: Math.max(0, from + count) });
+    this.state.at = from;
+    this.show();
+  }
+
+  seek(step: number): void {
+    this.playing = false;
+    this.state.at = step;
+    this.trainer.send({ type: "seek", step });
+    this.show();
+  }
+
+  reset(): void {
+    this.seek(0);
+    this.trainer.send({ type: "reset" });
+  }
+
+  /** Builds the networks of the present configuration; plays, or rests at the state's step. */
+  private start(play: boolean): void {
+    this.restartAt = 0;
+    this.scrubber.forget();
+    [this.ready, this.frame] = [null, null];
+    this.playing = false;
+    this.trainer.send({ type: "start", config: structuredClone(this.state.config) });
+    this.sendShow();
+    if (play) this.play();
+    else if (this.state.at) this.seek(this.state.at);
+  }
+
+  private sendShow(): void {
+    const { config, sample, point } = this.state;
+    const grid = config.dataset === "digits" ? 0 : GRID;
+    const show = { sample, weights: true, grid, ...(point && grid ? { point } : {}) };
+    this.trainer.send({ type: "show", show });
+  }
+
+  private hear(message: Message): void {
+    if (message.type === "failure") {
+      this.tell(message.message);
+    } else if (message.type === "ready") {
+      this.ready = message;
+      this.stage.setup(message, this.state, this.look, this.scale);
+    } else if (this.ready && message.runs.length === this.ready.config.runners.length) {
+      this.frame = message;
+      if (!this.playing && !message.playing) this.state.at = message.step;
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ what is shown
+
+  change(change: (state: State) => void, what: "restart" | "speed" | "view"): void {
+    change(this.state);
+    if (what === "restart") {
+      if (this.state.story && !this.story.isPreset(this.state)) [this.state.story, this.state.answer] = [0, null];
+      this.state.at = this.playing ? null : 0;
+      this.restartAt = performance.now() + RESTART_MS;
+    } else if (what === "speed") {
+      if (this.playing) this.trainer.send({ type: "play", speed: this.state.speed });
+    } else {
+      this.sendShow();
+    }
+    this.show();
+  }
+
+  /** Another link. */
+  private open(hash: string): void {
+    if (hash.replace(/^#/, "") === toLink(this.state)) return;
+    const { state, complaints } = fromLink(hash);
+    this.state = state;
+    this.tell(complaints.join(" "));
+    this.show();
+    this.start(state.at === null);
+  }
+
+  private show(): void {
+    this.setTheme();
+    this.root.classList.toggle("lecture", this.state.lecture);
+    this.head.show(this.state, this.dark);
+    this.controls.show(this.state);
+    this.controls.playingIs(this.playing);
+    this.story.show(this.state, this.frame, this.ready);
+    if (this.ready) this.stage.setup(this.ready, this.state, this.look, this.scale);
+  }
+
+  private drawn: Frame | null = null;
+
+  private tick(ms: number, now: number): void {
+    if (this.restartAt && now >= this.restartAt) this.start(this.state.at === null);
+    const { frame, ready } = this;
+    if (frame && ready && frame !== this.drawn) {
+      this.drawn = frame;
+      this.stage.take(frame);
+      this.scrubber.show(frame);
+      this.announcer.hear(ready, frame, now);
+      this.story.show(this.state, frame, ready);
+    }
+    this.stage.tick(ms, this.reduced.matches || !this.playing);
+    if (now - this.linkAt > LINK_MS) this.writeLink(now);
+  }
+
+  private writeLink(now: number): void {
+    this.linkAt = now;
+    const link = toLink(this.state);
+    if (link === location.hash.replace(/^#/, "")) return;
+    history.replaceState(null, "", link ? `#${link}` : location.pathname + location.search);
+  }
+
+  private tell(text: string): void {
+    say(this.notice, text);
+    this.notice.hidden = text === "";
+  }
+
+  private get dark(): boolean {
+    const { theme } = this.state;
+    return theme === "dark" || (theme === "auto" && this.darkWish.matches);
+  }
+
+  private get look(): Palette {
+    return palette(this.dark);
+  }
+
+  private get scale(): number {
+    return (this.state.lecture ? LECTURE_SCALE : 1) * (window.innerWidth >= 1700 ? 1.15 : 1);
+  }
+
+  private setTheme(): void {
+    this.root.classList.toggle("dark", this.dark);
+  }
+}

@@ -1,0 +1,55 @@
+/** Time as a slider: where training is, how far it has been, and back to any step in between. */
+
+import type { Frame } from "../contract";
+import { build, part, say } from "./dom";
+
+const MARKUP = `
+  <label for="pfa-time">Step</label>
+  <input type="range" id="pfa-time" min="0" max="1" step="1" value="0">
+  <output class="is" for="pfa-time"></output>`;
+
+export class Scrubber {
+  private slider: HTMLInputElement;
+  private wanted: number | null = null; // a step that was asked for and has not come yet
+  private held = false;
+
+  constructor(parent: HTMLElement, private seek: (step: number) => void) {
+    const root = build(parent, "div", "time", MARKUP);
+    this.slider = part(root, "input");
+    this.output = part(root, "output");
+    this.slider.addEventListener("input", () => this.ask(Number(this.slider.value)));
+    this.slider.addEventListener("pointerdown", () => (this.held = true));
+    for (const done of ["pointerup", "pointercancel", "blur"]) {
+      this.slider.addEventListener(done, () => (this.held = false));
+    }
+  }
+
+  private output: HTMLElement;
+  private asked: number | null = null; // sent to the trainer, not yet answered
+
+  show(frame: Frame): void {
+    if (frame.step === this.asked) this.asked = null;
+    if (this.asked === null && this.wanted !== null) this.send();
+    this.slider.max = String(Math.max(1, frame.last));
+    if (!this.held && this.asked === null) this.slider.value = String(frame.step);
+    const { step, epoch } = frame;
+    say(this.output, `${step.toLocaleString("en")} · epoch ${epoch.toFixed(1)}`);
+    this.slider.setAttribute("aria-valuetext", `step ${step} of ${frame.last}`);
+  }
+
+  /** Another training: nothing is under way any more. */
+  forget(): void {
+    [this.wanted, this.asked] = [null, null];
+  }
+
+  /** One seek at a time: a drag asks for more steps than can be computed, and only the last one matters. */
+  private ask(step: number): void {
+    this.wanted = step;
+    if (this.asked === null) this.send();
+  }
+
+  private send(): void {
+    [this.asked, this.wanted] = [this.wanted, null];
+    this.seek(this.asked!);
+  }
+}
