@@ -4,10 +4,10 @@ import type { Frame, Ready } from "../contract";
 import type { Change, Transport } from "../view/controls";
 import { build, part, say } from "../view/dom";
 import type { State } from "../view/state";
-import { seenAt, STEPS } from "./steps";
+import { presetState, seenAt, STEPS } from "./steps";
 
 const IDLE = `
-  <div class="say"><h2>Learning needs an error that finds its way back. Brains cannot copy their synapses for it. So how?</h2></div>
+  <div class="say"><h2>No synapse can copy another. So how does an error find its way back?</h2></div>
   <button type="button" class="main begin">The story, in five steps</button>`;
 
 const MARKUP = `
@@ -104,12 +104,8 @@ export class StoryPanel {
 
   /** Sets the step's preset up; it waits for a prediction. */
   open(story: number): void {
-    const step = STEPS[story - 1];
     this.transport.pause();
-    this.change((s) => {
-      [s.story, s.answer, s.shown, s.speed, s.chart] = [story, null, step.shown, step.speed, step.chart];
-      [s.config, s.point, s.sample] = [structuredClone(step.config), null, 0];
-    }, "restart");
+    this.change((s) => Object.assign(s, presetState(story), { theme: s.theme, lecture: s.lecture }), "restart");
     part(this.root, ".choices button").focus({ preventScroll: true });
   }
 

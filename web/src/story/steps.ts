@@ -6,7 +6,7 @@
  */
 
 import type { Config, Frame, Ready } from "../contract";
-import { START_CONFIG, runner, type ChartName } from "../view/state";
+import { START_CONFIG, runner, startState, withFading, type ChartName, type State } from "../view/state";
 
 /** What was measured at step `until`, of each run. */
 export interface Seen {
@@ -29,7 +29,7 @@ export interface Step {
   judge(seen: Seen): { right: number; told: string };
 }
 
-const DEEP = [32, 32, 32, 32, 32];
+const DEEP = withFading({ ...START_CONFIG, hidden: [48, 48, 48, 48] });
 const percent = (value: number) => `${value.toFixed(0)} %`;
 const degrees = (value: number) => `${value.toFixed(1)}°`;
 const mean = (values: number[]) => values.reduce((sum, one) => sum + one, 0) / values.length;
@@ -61,10 +61,10 @@ export const STEPS: Step[] = [
   },
   {
     name: "But not deep",
-    say: "The same race with five hidden layers. On the way down, every layer's random synapses bend the error a little further.",
+    say: "The same race with four hidden layers. On the way down, every layer's random synapses bend the error a little further.",
     question: "How far behind backprop will random feedback be after 600 steps?",
     choices: ["Less than 5 points", "5 to 15 points", "More than 15 points"],
-    config: { ...START_CONFIG, runners: [runner("fa"), runner("bp")], hidden: DEEP },
+    config: { ...DEEP, runners: [runner("fa"), runner("bp")] },
     shown: 0, speed: 100, chart: "gradient", until: 600,
     judge: ({ accuracy: [fa, bp] }) => ({
       right: bp - fa < 5 ? 0 : bp - fa <= 15 ? 1 : 2,
@@ -76,8 +76,8 @@ export const STEPS: Step[] = [
     say: "PFA (red) sends the error through two sets of synapses: B is random and fixed, R learns from what is there anyway. No synapse is a copy of another.",
     question: "The same deep network. Where will PFA end up?",
     choices: ["With random feedback", "Half way", "With backprop"],
-    config: { ...START_CONFIG, runners: [runner("pfa"), runner("fa"), runner("bp")], hidden: DEEP },
-    shown: 0, speed: 100, chart: "path", until: 1000,
+    config: { ...DEEP, runners: [runner("pfa"), runner("fa"), runner("bp")] },
+    shown: 0, speed: 100, chart: "path", until: 600,
     judge: ({ accuracy: [pfa, fa, bp], path }) => {
       const share = (pfa - fa) / (bp - fa);
       return {
@@ -92,7 +92,7 @@ export const STEPS: Step[] = [
     question: "Where will it end with 40 mid neurons for each neuron?",
     choices: ["4.4°: a quarter", "About 9°: half", "17.5° again"],
     config: { ...START_CONFIG, runners: [runner("pfa", 40), runner("pfa", 10), runner("pfa", 1)] },
-    shown: 0, speed: 50, chart: "path", until: 600,
+    shown: 0, speed: 50, chart: "path", until: 500,
     judge: ({ path }) => {
       const [forty, ten, one] = path.map(mean);
       const far = [4.4, 9, 17.5].map((choice) => Math.abs(choice - forty));
@@ -103,6 +103,12 @@ export const STEPS: Step[] = [
     },
   },
 ];
+
+/** The page as step `story` (1 to 5) begins: at rest, waiting for a prediction. */
+export function presetState(story: number): State {
+  const { config, shown, speed, chart } = STEPS[story - 1];
+  return { ...startState(), config: structuredClone(config), shown, speed, chart, story, at: 0 };
+}
 
 /** What `judge` needs, at the step's end, from the curves: they do not depend on speed or on where the scrubber is. */
 export function seenAt(step: Step, ready: Ready, frame: Frame): Seen | null {

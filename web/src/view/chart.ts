@@ -27,6 +27,7 @@ export interface ChartData {
   now: number; // the step that is shown; what lies after it is drawn pale
   lines: Line[];
   levels: Level[]; // horizontal, dashed: what theory says
+  moment: { step: number; name: string } | null; // vertical, dotted
   low: number;
   high: number | null; // null: as high as the curves
   unit: string;
@@ -49,7 +50,8 @@ export class Chart {
     this.sheet.fit(width, height);
     const { pen } = this.sheet;
     this.sheet.clear();
-    const frame = { x0: 46 * scale, x1: width - 66 * scale, y0: 9 * scale, y1: height - 22 * scale };
+    const gutter = this.gutter(data, scale);
+    const frame = { x0: 46 * scale, x1: width - gutter, y0: 9 * scale, y1: height - 22 * scale };
     const last = Math.max(data.steps.at(-1) ?? 0, data.now);
     const end = roundUp(Math.max(20, last));
     const high = data.high ?? topOf(data.lines);
@@ -60,7 +62,7 @@ export class Chart {
     pen.lineWidth = 1;
     pen.textBaseline = "middle";
     pen.textAlign = "right";
-    for (const value of ticks(data.low, high)) {
+    for (const value of ticks(data.low, high, data.unit)) {
       pen.strokeStyle = look.faint;
       pen.beginPath();
       pen.moveTo(frame.x0, y(value));
@@ -81,6 +83,18 @@ export class Chart {
       pen.lineTo(frame.x1, y(level.at));
       pen.stroke();
     }
+    if (data.moment && data.moment.step > 0 && data.moment.step <= end) {
+      const at = x(data.moment.step);
+      pen.setLineDash([1, 4]);
+      pen.strokeStyle = look.muted;
+      pen.beginPath();
+      pen.moveTo(at, frame.y0);
+      pen.lineTo(at, frame.y1);
+      pen.stroke();
+      pen.textAlign = at > (frame.x0 + frame.x1) / 2 ? "right" : "left";
+      pen.textBaseline = "bottom";
+      pen.fillText(data.moment.name, at + (pen.textAlign === "left" ? 5 : -5) * scale, frame.y1 - 4 * scale);
+    }
     pen.setLineDash([]);
 
     const ends: { y: number; line: Line; value: number }[] = [];
@@ -89,6 +103,14 @@ export class Chart {
       if (at && line.labelled) ends.push({ ...at, line });
     }
     this.names(ends, x(Math.min(last, data.now)), frame, look, scale, data.unit);
+  }
+
+  /** Room on the right for the longest name. */
+  private gutter(data: ChartData, scale: number): number {
+    const { pen } = this.sheet;
+    pen.font = font(11.5 * scale, 700);
+    const names = data.lines.filter((line) => line.labelled).map((line) => pen.measureText(`${line.name} 100${data.unit}`).width);
+    return Math.max(40, ...names) + 14 * scale;
   }
 
   /** Draws one curve up to now, and palely what comes later; where it stands now. */
@@ -158,9 +180,9 @@ export class Chart {
   }
 }
 
-function ticks(low: number, high: number): number[] {
+function ticks(low: number, high: number, unit: string): number[] {
   const step = [0.1, 0.2, 0.5, 1, 2, 5, 15, 25, 50].find((one) => (high - low) / one <= 4.2) ?? (high - low) / 4;
-  const many = high === 90 ? 30 : step;
+  const many = unit === "°" ? (high > 120 ? 45 : 30) : step;
   return Array.from({ length: Math.floor((high - low) / many + 1e-6) + 1 }, (_, k) => low + k * many);
 }
 

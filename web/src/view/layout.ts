@@ -48,7 +48,7 @@ export function layout(ready: Ready, mids: (number | null)[], width: number, hei
   const band = dialRadius + 46 * scale; // the water line's room: a dial and its two lines of text
   const axis = height * 0.5;
   const [top, low] = [26 * scale, axis - band / 2]; // between these the forward path stands
-  const side = ready.picture ? Math.min(112 * scale, width * 0.15, low - top) : 0;
+  const side = ready.picture ? Math.min(124 * scale, width * 0.18, low - top) : 0;
   const left = width < NARROW ? side + 14 : Math.max(side + 14, 150 * scale);
   const right = width - 74 * scale;
 

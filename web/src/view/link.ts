@@ -3,12 +3,13 @@
  *
  *     #rules=fa,pfa:40&data=spirals&hidden=16,16&seed=3&at=250
  *
- * What has its usual value is left out. A value that cannot be is left at its usual one, and said.
+ * What has its usual value, or that of the story's step, is left out. A value that cannot be is left at its usual one, and said.
  */
 
 import { LIMITS, type Config, type DatasetName, type RuleName, type Runner, type SignKind } from "../contract";
 import { RULES } from "./looks";
 import { startState, type ChartName, type State, type Theme } from "./state";
+import { presetState } from "../story/steps";
 
 const DATA: DatasetName[] = ["digits", "moons", "circles", "xor", "spirals"];
 const KINDS: SignKind[] = ["uniform", "fixed", "batch"];
@@ -77,20 +78,21 @@ const FIELDS: Field[] = [
   choice("lecture", ["no", "yes"], (s) => (s.lecture ? "yes" : "no"), (s, v) => (s.lecture = v === "yes")),
   {
     key: "at",
-    write: (s) => (s.at === null ? "" : String(s.at)),
-    read: (s, text) => (s.at = real(text, STEPS, true)),
+    write: (s) => (s.at === null ? "play" : String(s.at)),
+    read: (s, text) => (s.at = text === "play" ? null : real(text, STEPS, true)),
   },
 ];
 
 export function toLink(state: State): string {
-  const usual = startState();
-  const told = FIELDS.filter((field) => field.write(state) !== field.write(usual));
+  const usual = state.story ? presetState(state.story) : startState();
+  const told = FIELDS.filter((field) => field.key === "story" ? state.story > 0 : field.write(state) !== field.write(usual));
   return told.map((field) => `${field.key}=${field.write(state)}`).join("&");
 }
 
 /** The state that a link means, and what in it could not be read. */
 export function fromLink(hash: string): { state: State; complaints: string[] } {
-  const state = startState();
+  const story = /(^|[#&])story=([1-5])(&|$)/.exec(hash); // what it leaves out is as the story's step has it
+  const state = story ? presetState(Number(story[2])) : startState();
   const complaints: string[] = [];
   for (const part of hash.replace(/^#/, "").split("&").filter(Boolean)) {
     const [key, text = ""] = part.split("=").map(decodeURIComponent);

@@ -4,7 +4,7 @@ import type { Frame, Ready, RunFrame } from "../contract";
 import { font } from "./canvas";
 import { drawDial } from "./dial";
 import { NARROW, type Layout } from "./layout";
-import type { Palette } from "./looks";
+import { RULES, type Palette } from "./looks";
 import { drawPicture } from "./picture";
 
 export interface Drawn {
@@ -36,7 +36,9 @@ export function drawBackdrop(pen: CanvasRenderingContext2D, d: Drawn): void {
   pen.fillStyle = look.ink;
   pen.font = font(12.5 * s, 600);
   pen.fillText("Forward: activity →", 0, 9 * s);
-  pen.fillText("← Back: error", 0, place.width < NARROW ? place.height - 9 * s : place.axis + 22 * s);
+  const narrow = place.width < NARROW; // then the rule's words stand below, else beside the network: see .note
+  const { feedback } = RULES[d.ready.config.runners[d.shown].rule];
+  if (narrow) pen.fillText(`← Back: error, ${feedback}`, 0, place.height - 9 * s);
   pen.fillStyle = look.muted;
 
   pen.textAlign = "center";

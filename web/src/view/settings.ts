@@ -4,7 +4,7 @@ import type { DatasetName, RuleName } from "../contract";
 import type { Change } from "./controls";
 import { build, options, part } from "./dom";
 import { RULES, RULE_NAMES } from "./looks";
-import { BATCHES, RATES, runner, WIDTHS, type State } from "./state";
+import { BATCHES, RATES, runner, WIDTHS, withFading, type State } from "./state";
 
 const RULE_OPTIONS: [string, string][] = [["", "none"], ...RULE_NAMES.map((name): [string, string] => [name, `${RULES[name].label}: ${RULES[name].long}`])];
 const DATA: [DatasetName, string][] = [
@@ -31,9 +31,12 @@ export class SettingsView {
     this.on("#pfa-rule2", (s, text) => setRunner(s, 1, text));
     this.on("#pfa-rule3", (s, text) => setRunner(s, 2, text));
     this.on("#pfa-data", (s, text) => setData(s, text as DatasetName));
-    this.on("#pfa-depth", (s, text) => (s.config.hidden = Array.from({ length: Number(text) }, () => s.config.hidden[0])));
+    this.on("#pfa-depth", (s, text) => {
+      const hidden = Array.from({ length: Number(text) }, () => s.config.hidden[0]);
+      s.config = withFading({ ...s.config, hidden });
+    });
     this.on("#pfa-width", (s, text) => (s.config.hidden = s.config.hidden.map(() => Number(text))));
-    this.on("#pfa-lr", (s, text) => (s.config.lr = Number(text)));
+    this.on("#pfa-lr", (s, text) => (s.config = withFading({ ...s.config, lr: Number(text) })));
     this.on("#pfa-batch", (s, text) => (s.config.batch = Number(text)));
     this.on("#pfa-seed", (s, text) => (s.config.seed = Math.max(0, Math.min(9999, Math.round(Number(text) || 0)))));
   }
@@ -75,11 +78,11 @@ function setRunner(state: State, place: number, text: string): void {
   state.shown = Math.min(state.shown, runners.length - 1);
 }
 
-/** Points in the plane are learned by small layers; digits need wider ones. */
+/** Points in the plane are learned by small layers in larger steps; digits need wider ones. */
 function setData(state: State, dataset: DatasetName): void {
-  const wasDigits = state.config.dataset === "digits";
-  state.config.dataset = dataset;
-  state.point = null;
-  state.sample = 0;
-  if (wasDigits !== (dataset === "digits")) state.config.hidden = dataset === "digits" ? [64, 64] : [32, 32];
+  const digits = dataset === "digits";
+  const same = digits === (state.config.dataset === "digits");
+  const suited = same ? {} : { hidden: digits ? [64, 64] : [32, 32], lr: digits ? 0.05 : 0.1 };
+  state.config = withFading({ ...state.config, ...suited, dataset });
+  [state.point, state.sample] = [null, 0];
 }

@@ -36,7 +36,7 @@ const MARKUP = `
   <section class="card seen" aria-labelledby="pfa-network-title">
     <div class="title"><span id="pfa-network-title">The network</span><span class="runs" role="group" aria-label="Whose network is drawn"></span>
       <span class="aside">Press on a synapse to see it up close</span></div>
-    <div class="drawing"><button type="button" class="quiet next">Another digit</button><div class="note"><b></b><p></p></div></div>
+    <div class="drawing"><button type="button" class="quiet next">Another digit</button><div class="note"><span>← Back: error</span><b></b><p></p></div></div>
     <div class="legend">
       <span><i class="plus"></i>above zero</span><span><i class="minus"></i>below zero</span>
       <span>○ neuron</span><span>□ error</span><span>◇ mid neuron</span><span>▲ where theory says the angle ends</span>
@@ -152,6 +152,7 @@ export class Stage {
   private layMaps(): void {
     const { runners, dataset } = this.ready!.config;
     part<HTMLElement>(this.root, ".plane").hidden = dataset === "digits";
+    this.root.classList.toggle("toy", dataset !== "digits");
     const maps = part(this.root, ".maps");
     maps.replaceChildren();
     this.planes = [];

@@ -29,18 +29,32 @@ export function runner(rule: RuleName, ratio = 10): Runner {
   return { rule, ratio, kind: "uniform" };
 }
 
-export const START_CONFIG: Config = {
+/**
+ * How many steps of a strong decay fade the random start of PFA, PFA-o and KP to e⁻³ = 5 %: each step takes away
+ * lr · decay / (1 − momentum) of it.
+ */
+export function fadingSteps(lr: number, momentum: number, decay: number): number {
+  return Math.round((3 * (1 - momentum)) / (lr * decay));
+}
+
+/** The strong decay that suits a network: points in a plane and deep networks bear less of it. */
+export function withFading(config: Config): Config {
+  const strongDecay = config.dataset !== "digits" ? 0.01 : config.hidden.length > 2 ? 0.015 : 0.02;
+  return { ...config, strongDecay, strongSteps: Math.min(20000, fadingSteps(config.lr, config.momentum, strongDecay)) };
+}
+
+export const START_CONFIG: Config = withFading({
   runners: [runner("pfa")],
   dataset: "digits",
   hidden: [64, 64],
-  lr: 0.03,
+  lr: 0.05,
   momentum: 0.9,
   weightDecay: 1e-4,
-  strongDecay: 0.03,
-  strongSteps: 300,
+  strongDecay: 0,
+  strongSteps: 0,
   batch: 32,
   seed: 1,
-};
+});
 
 export function startState(): State {
   return {
