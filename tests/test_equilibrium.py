@@ -14,7 +14,7 @@ from pfa_edu.lessons import notebooks
 from pfa_edu.lessons.exercises import settling
 from pfa_edu.lessons.exercises.questions import Formula
 from pfa_edu.lessons.results import committed
-from pfa_edu.lessons.soft import turned
+from pfa_edu.rules.soft import turned
 
 DOUBLE = torch.float64
 SIZES = (12, 10, 8, 4)

@@ -15,7 +15,7 @@ from pfa_edu.lessons.exercises.questions import Formula
 from pfa_edu.lessons.explorers import soft_start
 from pfa_edu.lessons.perturbation import tries_for
 from pfa_edu.lessons.results import committed
-from pfa_edu.lessons.soft import Soft, turned
+from pfa_edu.rules.soft import Soft, turned
 
 
 @pytest.mark.parametrize("angle", [0, 17.5, 60, 90, 180])

@@ -28,11 +28,11 @@ from ..rules import rule as rule_by_name
 from ..rules.base import hidden
 from ..rules.fa import Fixed
 from ..rules.feedback import Layer
+from ..rules.soft import Soft
 from ..runs.experiments import Experiment
 from ..runs.presets import mnist
 from ..train.callbacks import Callback
 from ..train.step import train_step
-from .soft import Soft
 
 PRODUCTS = {"training": 3, "noise": 3, "mirror": 2}
 

@@ -20,10 +20,10 @@ from ..errors import ConfigError
 from ..plots import draw, looks, statistics, style
 from ..rules import Rule
 from ..rules import rule as rule_by_name
+from ..rules.soft import Soft
 from ..runs.experiments import Experiment
 from ..runs.grid import run_grid
 from ..runs.presets import mnist
-from .soft import Soft
 
 ANGLES = (0, 30, 60, 90)
 DEPTHS = (1, 2, 4)  # hidden layers

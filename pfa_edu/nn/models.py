@@ -11,6 +11,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from ..errors import ConfigError, unknown
+from .transformers import transformer
 
 
 def mlp(sizes: Sequence[int] = (784, 512, 512, 10)) -> nn.Sequential:
@@ -108,14 +109,17 @@ def resnet56(channels: int = 3, classes: int = 10, width: int = 16) -> ResNet:
 def build(name: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """A network by its name: 'mlp-512-512' (the hidden sizes), 'resnet20', 'resnet20-8' (another width), 'resnet18'.
 
-    'resnet18' is torchvision's, the network of 224×224 pictures (He et al. 2016), for pictures in colour.
+    'resnet18' is torchvision's, the network of 224×224 pictures (He et al. 2016), for pictures in colour. 'vit-4' and
+    'gpt-4' are transformers of four blocks, see :func:`~pfa_edu.nn.transformers.transformer`.
 
     >>> sum(p.numel() for p in build("resnet20", (3, 32, 32), 10).parameters())
     269722
     """
     kind, *numbers = name.split("-")
-    if kind not in ("mlp", "resnet18", *_DEPTHS):
-        raise unknown("network", kind, ["mlp", "resnet18", *_DEPTHS])
+    if kind not in ("mlp", "resnet18", "vit", "gpt", *_DEPTHS):
+        raise unknown("network", kind, ["mlp", "resnet18", *_DEPTHS, "vit-4", "gpt-4"])
+    if kind in ("vit", "gpt"):
+        return transformer(name, input_shape, classes)
     if kind == "resnet18":
         if numbers or input_shape[0] != 3:
             raise ConfigError(f"network {name!r} for {input_shape[0]} channels: resnet18 takes 3, in one width only")

@@ -9,7 +9,8 @@ from .dfa import DFA
 from .sf import SF
 from .kp import KP
 from .pfa import PFA, PFAo
-from .theory import alignment_limit, mismatch, steps_to_fade
+from .soft import Soft
+from .theory import alignment_limit, decay_to_fade, mismatch, steps_to_fade
 
 __all__ = [
     "BP",
@@ -23,7 +24,9 @@ __all__ = [
     "PFAo",
     "Path",
     "Rule",
+    "Soft",
     "alignment_limit",
+    "decay_to_fade",
     "forget",
     "known_rules",
     "mismatch",

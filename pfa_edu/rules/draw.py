@@ -48,14 +48,16 @@ def masked(values: Tensor, by: Tensor | None) -> Tensor:
     return values if by is None else values * by
 
 
-def check_init(init: Any) -> str | float:
+def check_init(init: Any, *more: str) -> str | float:
     """``init`` if it is 'xavier' (the paper's), 'kaiming' (He et al. 2015) or a positive gain on Xavier's; ConfigError.
+
+    ``more``: other words that the rule takes.
 
     Kaiming's is taken for the backward pass, which is the one that the feedback serves: the standard deviation is
     sqrt(2/fan_out), so that errors keep their size on their way down a network of ReLUs.
     """
     if isinstance(init, str):
-        return choice("init of the feedback", init, ["xavier", "kaiming"])
+        return choice("init of the feedback", init, ["xavier", "kaiming", *more])
     gain = real("init of the feedback", init, above=0, what="'xavier', 'kaiming', or a gain that multiplies Xavier's")
     return "xavier" if gain == 1 else gain
 

@@ -26,7 +26,8 @@ class PFA(Rule):
     strong one for an epoch. ``pe.steps_to_fade(0.03, lr, momentum, strong_decay)`` says how many steps such a phase
     needs; ``pe.path_alignment(net)`` says how far it has come, ``pe.alignment_limit(ratio)`` where it ends.
 
-    ``init``: the size of R at the start, 'xavier', 'kaiming', or a gain on Xavier's.
+    ``init``: the size of R at the start, 'xavier', 'kaiming', or a gain on Xavier's. Or 'aligned': R = Bᵀ W, so that
+    nothing has to fade. No brain could begin so; it shows what the start costs.
 
     ``form`` says how F is computed:
 
@@ -49,7 +50,6 @@ class PFA(Rule):
     name: ClassVar[str] = "pfa"
     look: ClassVar[Look] = Look("PFA", "#D55E00", "D")
     equation: ClassVar[str] = "F = B R, via mid neurons"
-    aligns_by_decay: ClassVar[bool] = True
     orthogonal: ClassVar[bool] = False
     ratio: float = 10
     density: float = 1.0
@@ -57,7 +57,7 @@ class PFA(Rule):
     init: str | float = quiet("xavier")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "init", check_init(self.init))
+        object.__setattr__(self, "init", check_init(self.init, "aligned"))
         what = "mid neurons per output neuron"
         object.__setattr__(self, "ratio", real("ratio", self.ratio, high=MOST_RATIO, above=0, what=what))
         object.__setattr__(self, "density", check_density(self.density))
@@ -66,6 +66,11 @@ class PFA(Rule):
             raise ConfigError(
                 f"PFA's closed form does not hold for masked feedback (density {self.density}): use form='explicit'"
             )
+
+    @property
+    def aligns_by_decay(self) -> bool:  # type: ignore[override]
+        """Whether there is a random start that has to fade."""
+        return self.init != "aligned"
 
     def mid(self, out: int) -> int:
         """Mid neurons for ``out`` output neurons; an error if the ratio does not give a whole number."""

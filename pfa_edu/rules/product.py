@@ -43,6 +43,9 @@ def _pieces(
     for start in range(0, mid, most):
         n = min(most, mid - start)
         B = torch.empty(out, n, dtype=dtype, device=weight.device).uniform_(-B_bound, B_bound)
+        if init == "aligned":
+            yield B, (B.t() @ weight.detach().to(dtype).flatten(1)).view(n, *weight.shape[1:])
+            continue
         R = torch.empty(n, *weight.shape[1:], dtype=dtype, device=weight.device).uniform_(-R_bound, R_bound)
         yield B, R
 
@@ -91,7 +94,10 @@ class Product(Feedback):
         super().__init__()
         B, R = (t.to(weight.dtype) for t in draw_product(weight, mid, orthogonal, density, init))
         B_mask, R_mask = mask(tuple(B.shape), density, weight), mask(tuple(R.shape), density, weight)
-        self.register_buffer("B", masked(B, B_mask))
+        B = masked(B, B_mask)
+        if init == "aligned" and B_mask is not None:  # by the synapses that there are
+            R = (B.t() @ weight.detach().flatten(1)).view_as(R)
+        self.register_buffer("B", B)
         self.R = nn.Parameter(masked(R, R_mask))
         self.register_buffer("B_mask", B_mask)
         self.register_buffer("R_mask", R_mask)
@@ -125,6 +131,8 @@ class DeferredProduct(Fading):
         self.register_buffer("B_mask", start.B_mask)
         self.register_buffer("R_mask", start.R_mask)
         self.register_buffer("start", start.R.detach() - self._aligned(weight))
+        if init == "aligned":
+            self.a.zero_()
 
     @torch.no_grad()
     def _aligned(self, weight: Tensor) -> Tensor:
@@ -188,6 +196,9 @@ class ClosedProduct(Fading):
                 if not orthogonal:
                     G.addmm_(B, B.t())
             E.sub_(G @ weight.to(dtype).flatten(1))
+            if init == "aligned":  # but for rounding it is so already
+                E.zero_()
+                self.a.zero_()
         self.orthogonal = orthogonal
         self.register_buffer("G", G.to(weight.dtype))
         self.register_buffer("E", E.view(weight.shape).to(weight.dtype))

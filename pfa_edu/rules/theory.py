@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from .._settings import real, whole
+from ..errors import ConfigError
 
 _KURTOSIS = 1.8  # of a uniform variable
 
@@ -72,6 +74,27 @@ def steps_to_fade(target: float, lr: float, momentum: float, weight_decay: float
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if abs(left(middle)) > target else (low, middle)
+    return high
+
+
+def decay_to_fade(target: float, rates: Iterable[float]) -> float:
+    """The decoupled weight decay that takes a to ``target`` over steps with these learning rates.
+
+    AdamW and its like multiply W, R and so a by 1 − lr·decay in every step: a is the product of these factors.
+
+    >>> round(decay_to_fade(0.05, [0.001] * 100), 2)
+    29.51
+    """
+    what = "the part of the mismatch that may be left, less than the whole that it starts from"
+    target = real("target", target, high=math.nextafter(1, 0), above=0, what=what)
+    rates = [real("lr", rate, low=0) for rate in rates]
+    if not any(rates):
+        raise ConfigError(f"{len(rates)} steps without a learning rate: nothing fades in them. Give them one")
+    low, high = 0.0, 1 / max(rates)  # at the upper end one factor is 0
+    for _ in range(200):  # until the two are neighbours
+        middle = (low + high) / 2
+        left = math.prod(1 - rate * middle for rate in rates)
+        low, high = (middle, high) if left > target else (low, middle)
     return high
 
 

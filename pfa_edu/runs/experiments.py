@@ -41,7 +41,7 @@ from . import store
 COLUMNS = ["rule", "seed", "epoch", "layer", "metric", "value"]
 MOST_SEED = 10**12  # the stream of an epoch is seeded by a million times as much, which has to fit into 64 bits
 Network = str | Callable[..., nn.Module]
-Data = datasets.Dataset | datasets.PictureFolder
+Data = datasets.Dataset | datasets.PictureFolder | datasets.Text
 
 
 @dataclass
@@ -140,11 +140,12 @@ class Experiment:
         }  # fmt: skip
         own = {  # said only where it is not what a preset has
             "train_images": self.train_images,
-            "data": None if isinstance(self.data, str) else getattr(self.data, "fingerprint", None),
+            "data": self._fingerprint,
             "loss": None if self.loss is nnf.cross_entropy else _name_of(self.loss),
             "optimizer": None if self.optimizer == Optimizer() else repr(self.optimizer),
             "skip": list(self.skip) or None,
             "frozen": (self.frozen if isinstance(self.frozen, int) else list(self.frozen)) or None,
+            "callbacks": [c.changes for c in self.callbacks if isinstance(getattr(c, "changes", None), str)] or None,
         }
         return same | {name: value for name, value in own.items() if value is not None}
 
@@ -201,6 +202,8 @@ class Experiment:
                 raise ConfigError(
                     f"subset {self.subset}: only a dataset in memory can be cut, and {data.name} is not one"
                 )
+            if isinstance(data, datasets.Text):
+                return data.subset(self.subset)
             data = data.subset(self.subset, None if data.validation_x is None else self.subset * 2 // 5)
         return data
 
@@ -223,6 +226,13 @@ class Experiment:
                 net, data, self.recipe, self.seed, self.identity, execution, ranks, loss_fn=self.loss,
                 optimizer=self.optimizer, callbacks=self.callbacks,
             )  # fmt: skip
+
+    @property
+    def _fingerprint(self) -> str | None:
+        """Of data that a name does not tell: your own, or a text that another version of Python has otherwise."""
+        if isinstance(self.data, str):
+            return datasets.load(self.data).fingerprint if self.data in datasets.TEXTS else None
+        return getattr(self.data, "fingerprint", None)
 
     def _in_form(self) -> Rule:
         return self.rule.under(self.optimizer.cls)

@@ -7,14 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torch.nn import functional as nnf
+
 from .. import data as datasets
 from .._settings import imported
 from ..errors import ConfigError, unknown
-from ..rules import Rule, steps_to_fade
+from ..nn.transformers import token_loss
+from ..rules import Rule, decay_to_fade, steps_to_fade
 from ..rules import rule as rule_by_name
 from ..train.execution import Execution
 from ..train.optimizer import Optimizer
 from ..train.recipe import Recipe, checked
+from ..train.step import Loss
 from .experiments import Data, Experiment, Network
 
 
@@ -27,6 +31,8 @@ class Preset:
     where ``fade`` is None, as in the paper, else until a_t is ``fade``. ``gentle_decay`` is their weight decay
     afterwards. ``lr_of``: rules with a learning rate of their own in the paper. ``leaves``: the number of epochs after
     which the schedule is no longer that of the published run whose curves stand behind it, None: it is all of it.
+    ``optimizer``, ``loss``: as an experiment has them. Under an optimiser with decoupled decay, PFA takes its coupled
+    form, and the strong phase is the warm-up, with the decay that takes a to ``fade`` in it.
     """
 
     dataset: str
@@ -39,6 +45,8 @@ class Preset:
     lr_of: dict[str, float] = field(default_factory=dict)
     published: str | None = None
     leaves: int | None = None
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    loss: Loss = nnf.cross_entropy
 
 
 # The paper's networks and settings to the letter (arXiv 2405.20594). On MNIST a_t is 0.057 after the first epoch; on a
@@ -83,7 +91,34 @@ SPARSE = {
     for scale, p in MNIST.items()
     if scale != "paper"
 } | {"paper": replace(MNIST["paper"], published=None)}
-PRESETS: dict[str, dict[str, Preset]] = {"mnist": MNIST, "sparse": SPARSE, "cifar10": CIFAR10, "imagenet": IMAGENET}
+# Transformers: AdamW with decay on matrices only, a warm-up of a tenth of all steps, then a cosine to a tenth.
+_ADAMW = Optimizer("AdamW", betas=(0.9, 0.95), fused=True)
+_VIT = Recipe(
+    epochs=3, batch_size=128, lr=1e-3, weight_decay=0.1, warm_up=105, cosine=0.1, decay_on="weights",
+    strong_on="weights",
+)  # fmt: skip
+_GPT = replace(_VIT, epochs=5, batch_size=64, lr=2e-3, warm_up=64)
+_DECOUPLED: dict[str, Any] = {"strong_decay": 0.0, "gentle_decay": 0.1, "fade": 0.05, "optimizer": _ADAMW}
+VIT = {
+    "smoke": Preset(
+        "mnist-5k", "vit-2-32", replace(_VIT, batch_size=32, lr=3e-3, warm_up=10), subset=512, **_DECOUPLED
+    ),
+    "classroom": Preset("cifar10", "vit-4", _VIT, **_DECOUPLED),
+    "evening": Preset("cifar10", "vit-4", replace(_VIT, epochs=30, warm_up=1050), **_DECOUPLED),
+}
+GPT = {
+    "smoke": Preset(
+        "pydoc-topics", "gpt-2-48", replace(_GPT, epochs=3, batch_size=8, warm_up=10), subset=256, loss=token_loss,
+        **_DECOUPLED,
+    ),
+    "classroom": Preset("pydoc-topics", "gpt-4", _GPT, loss=token_loss, **_DECOUPLED),
+    "evening": Preset(
+        "pydoc-topics", "gpt-4", replace(_GPT, epochs=30, warm_up=384), loss=token_loss, **_DECOUPLED
+    ),
+}  # fmt: skip
+PRESETS: dict[str, dict[str, Preset]] = {
+    "mnist": MNIST, "sparse": SPARSE, "cifar10": CIFAR10, "imagenet": IMAGENET, "vit": VIT, "gpt": GPT,
+}  # fmt: skip
 SCALES = ("smoke", "classroom", "evening", "paper")
 
 
@@ -107,8 +142,18 @@ def imagenet(rule: Rule | str, seed: int = 0, scale: str = "paper", **settings: 
     return at_scale("imagenet", rule, seed, scale, **settings)
 
 
+def vit(rule: Rule | str, seed: int = 0, scale: str = "classroom", **settings: Any) -> Experiment:
+    """A vision transformer of four blocks on CIFAR-10, by AdamW."""
+    return at_scale("vit", rule, seed, scale, **settings)
+
+
+def gpt(rule: Rule | str, seed: int = 0, scale: str = "classroom", **settings: Any) -> Experiment:
+    """A transformer of four blocks that predicts the next character of Python's help, by AdamW."""
+    return at_scale("gpt", rule, seed, scale, **settings)
+
+
 EXPERIMENTS: dict[str, Callable[..., Experiment]] = {
-    "mnist": mnist, "sparse": sparse, "cifar10": cifar10, "imagenet": imagenet,
+    "mnist": mnist, "sparse": sparse, "cifar10": cifar10, "imagenet": imagenet, "vit": vit, "gpt": gpt,
 }  # fmt: skip
 
 
@@ -117,9 +162,9 @@ def experiment(
 ) -> Experiment:
     """The experiment ``name`` with ``rule``, ready to ``run()``.
 
-    ``name``: 'mnist', 'sparse', 'cifar10' or 'imagenet'; a function of your own that takes a rule, a seed and settings
-    and returns an :class:`Experiment`, or 'module:function'. ``scale``: 'smoke', 'classroom', 'evening' or 'paper',
-    where the experiment has it. ``settings``: see :func:`at_scale`.
+    ``name``: 'mnist', 'sparse', 'cifar10', 'imagenet', 'vit' or 'gpt'; a function of your own that takes a rule, a seed
+    and settings and returns an :class:`Experiment`, or 'module:function'. ``scale``: 'smoke', 'classroom', 'evening' or
+    'paper', where the experiment has it. ``settings``: see :func:`at_scale`.
 
     >>> from pfa_edu import PFA
     >>> experiment("mnist", PFA(ratio=10), seed=0, scale="paper").recipe.strong_steps
@@ -170,7 +215,10 @@ def at_scale(
     (:func:`pfa_edu.data.load`). ``frozen``: lower layers that keep their initial values, how many or their names.
     ``changes``: fields of the :class:`~pfa_edu.Recipe`, e.g. ``epochs=5``.
     """
-    chosen, rule, optimizer = preset(name, scale), rule_by_name(rule), Optimizer.of(optimizer)
+    chosen, rule = preset(name, scale), rule_by_name(rule)
+    optimizer = chosen.optimizer if optimizer is None else Optimizer.of(optimizer)
+    if not chosen.optimizer.is_sgd and not optimizer.is_sgd and getattr(rule, "form", "") == "auto":
+        rule = replace(rule, form="coupled")  # type: ignore[call-arg]
     changes = {field: checked(field, value) for field, value in changes.items()}
     data = chosen.dataset if dataset is None else dataset
     images = None
@@ -183,7 +231,7 @@ def at_scale(
     size = chosen.subset or images or (datasets.train_size(data) if isinstance(data, str) else data.train_size)
     return Experiment(
         network or chosen.network, data, rule, _recipe(chosen, rule, optimizer, size, changes), seed, name,
-        None if out is None else Path(out), optimizer=optimizer, callbacks=tuple(callbacks), init="xavier",
+        None if out is None else Path(out), chosen.loss, optimizer, tuple(callbacks), "xavier",
         frozen=frozen, device=device, execution=Execution(engine or "eager", precision or "float32"), scale=scale,
         subset=chosen.subset, data_root=None if data_root is None else str(data_root), workers=workers,
         train_images=images, group="-".join([name, scale, *([] if data == chosen.dataset else [_named(data)])]),
@@ -197,7 +245,8 @@ def _named(data: str | Data) -> str:
 def _recipe(chosen: Preset, rule: Rule, optimizer: Optimizer, size: int, changes: dict[str, Any]) -> Recipe:
     """The preset's recipe with ``changes``, and for a rule that aligns by decay its strong first phase.
 
-    The phase is a matter of SGD's law: under another optimiser it is there if both its settings are given.
+    Where the preset's optimiser is SGD, the phase is a matter of its law: under another one it is there if both its
+    settings are given.
     """
     lr = chosen.lr_of.get(rule.name, chosen.recipe.lr)
     recipe = replace(chosen.recipe, strong_on=changes.get("strong_on", chosen.recipe.strong_on), lr=lr)
@@ -206,15 +255,20 @@ def _recipe(chosen: Preset, rule: Rule, optimizer: Optimizer, size: int, changes
     phase = {k: changes[k] for k in ("strong_decay", "strong_steps") if k in changes}
     if 0 in phase.values():  # either of them 0: no strong phase
         return recipe
-    if not (rule.aligns_by_decay and optimizer.is_sgd):
+    decoupled = not chosen.optimizer.is_sgd and optimizer == chosen.optimizer
+    if not (rule.aligns_by_decay and (optimizer.is_sgd or decoupled)):
         return replace(recipe, **phase)
-    decay = phase.get("strong_decay", chosen.strong_decay)
-    steps = phase.get("strong_steps")
-    if steps is None and size < recipe.batch_size:
+    one_epoch = size // recipe.batch_size
+    if not one_epoch:
         raise ConfigError(f"batch_size {recipe.batch_size} is more than the {size} training samples: lower it")
-    if steps is None:
-        fade = chosen.fade  # None: the phase is one epoch
-        one_epoch = size // recipe.batch_size
-        steps = one_epoch if fade is None else steps_to_fade(fade, recipe.lr, recipe.momentum, decay)
+    if decoupled:
+        steps = phase.get("strong_steps", recipe.warm_up)
+        rates = [recipe.lr_in(step, one_epoch) for step in range(steps)]
+        decay = phase["strong_decay"] if "strong_decay" in phase else decay_to_fade(chosen.fade or 0.05, rates)
+    else:
+        decay, fade = phase.get("strong_decay", chosen.strong_decay), chosen.fade  # None: the phase is one epoch
+        steps = phase.get("strong_steps")
+        if steps is None:
+            steps = one_epoch if fade is None else steps_to_fade(fade, recipe.lr, recipe.momentum, decay)
     gentle = changes.get("weight_decay", chosen.gentle_decay)
     return replace(recipe, strong_decay=decay, strong_steps=steps, weight_decay=gentle)

@@ -16,7 +16,7 @@ import pandas as pd
 from .._files import reason, writable, write_csv, write_json
 from ..errors import ConfigError, OutputError, unknown
 from ..train.checkpoint import check_identity
-from ..train.recipe import FIELDS
+from ..train.recipe import FIELDS, LATER
 from . import store
 from .experiments import COLUMNS
 from .grid import check, run_grid
@@ -150,7 +150,7 @@ def _collect(out: Path, runs: list[dict], partial: bool = False) -> tuple[pd.Dat
             continue
         if record and (record["state"] == "done" or partial) and record["identity"] == run["identity"]:
             recipe = {
-                name: text(run["identity"][name]) for name in columns if name in FIELDS
+                name: text(run["identity"].get(name, LATER.get(name))) for name in columns if name in FIELDS
             }  # of another sweep's axis
             frames.append(store.frame(record).assign(**recipe | run["config"]))
     columns += COLUMNS

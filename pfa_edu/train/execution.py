@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from ..data import Dataset, PictureFolder
+from ..data import Dataset, PictureFolder, Text
 from ..errors import ConfigError, MemoryLimitError, unknown
 from .ranks import Ranks
 from .step import Loss, train_step
@@ -74,8 +74,8 @@ class Stepper:
     """``step(choice)``: one SGD step on the batch that ``choice`` (an item of ``data.stream(plan)``) names."""
 
     def __init__(
-        self, net: nn.Module, data: Dataset | PictureFolder, optimizer: torch.optim.Optimizer, execution: Execution,
-        ranks: Ranks, loss_fn: Loss = nnf.cross_entropy,
+        self, net: nn.Module, data: Dataset | PictureFolder | Text, optimizer: torch.optim.Optimizer,
+        execution: Execution, ranks: Ranks, loss_fn: Loss = nnf.cross_entropy, every_step: bool = False,
     ):  # fmt: skip
         self.net, self.data, self.optimizer, self.execution = net, data, optimizer, execution
         self.loss_fn = loss_fn
@@ -94,6 +94,9 @@ class Stepper:
         self.forward = torch.compile(together) if execution.engine == "compile" else together
         self._graph: _Graph | None = None
         self._warm = 0
+        self._rates: list[Tensor] | None = None  # learning rates, where they change in every step
+        if execution.engine == "graph" and every_step:
+            self._rates = [torch.zeros((), device=self.device) for _ in optimizer.param_groups]
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits (N, classes), float32 or more, of stored images (N, C, H, W)."""
@@ -104,8 +107,14 @@ class Stepper:
         """Scalar loss before the step, detached; on a GPU it is still being computed when this returns."""
         if self.execution.engine != "graph":
             return self._eager(choice)
-        # numbers that a recorded step cannot change
-        baked = [(group["lr"], group["weight_decay"]) for group in self.optimizer.param_groups]
+        with self._rates_on_device():
+            return self._recorded(choice)
+
+    def _recorded(self, choice: Any) -> Tensor:
+        # numbers that a recorded step cannot change; a learning rate that is a tensor is none of them
+        rates = [None if self._rates else group["lr"] for group in self.optimizer.param_groups]
+        decays = [group["weight_decay"] for group in self.optimizer.param_groups]
+        baked = list(zip(rates, decays, strict=True))
         if self._graph is None or self._graph.baked != baked:
             if self._warm < _WARM_UP:
                 self._warm += 1
@@ -113,6 +122,22 @@ class Stepper:
             self._graph = None  # its memory first
             self._graph = _Graph(self._eager, self.optimizer, choice, baked)
         return self._graph.replay(choice)
+
+    @contextlib.contextmanager
+    def _rates_on_device(self) -> Iterator[None]:
+        """While it lasts the optimiser's learning rates are tensors, which a recorded step reads again every time."""
+        if self._rates is None:
+            yield
+            return
+        groups = self.optimizer.param_groups
+        given = [group["lr"] for group in groups]
+        try:
+            for group, rate, lr in zip(groups, self._rates, given, strict=True):
+                group["lr"] = rate.fill_(lr)
+            yield
+        finally:
+            for group, lr in zip(groups, given, strict=True):
+                group["lr"] = lr
 
     def _eager(self, choice: Any) -> Tensor:
         x, y = self.data.batch(choice)
@@ -144,7 +169,7 @@ class _Graph:
 
     def __init__(
         self, step: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, choice: Tensor,
-        baked: list[tuple[float, float]],
+        baked: list[tuple[float | None, float]],
     ):  # fmt: skip
         self.baked = baked
         self.choice = choice.clone()

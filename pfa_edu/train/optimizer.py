@@ -45,10 +45,15 @@ class Optimizer:
         """Whether the laws of plain SGD hold: PFA's closed form, a_t."""
         return self.cls is torch.optim.SGD
 
-    def make(self, groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    def make(
+        self, groups: list[dict[str, Any]], recipe: Recipe, recorded: bool = False
+    ) -> torch.optim.Optimizer:  # fmt: skip
+        """``recorded``: in a CUDA graph, so that Adam and its like have to count their steps on the GPU."""
         settings: dict[str, Any] = {"lr": recipe.lr, **self.settings}
         if "weight_decay" in inspect.signature(self.cls).parameters:
             settings["weight_decay"] = recipe.weight_decay
+        if recorded and "capturable" in inspect.signature(self.cls).parameters:
+            settings["capturable"] = True
         if self.is_sgd:
             settings = {"momentum": recipe.momentum, "fused": True, **settings}
         return self.cls(groups, **settings)

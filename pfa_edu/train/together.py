@@ -114,10 +114,9 @@ class Together:
         plan = torch.cat([data.plan(recipe.batch_size, run.order) for run in runs], dim=1)  # (steps, k batch, choices)
         first = runs[0].epoch * len(plan)
         losses = torch.empty(k, len(plan), device=data.device)
-        for group in stack.optimizer.param_groups:
-            group["lr"] = recipe.lr_at(runs[0].epoch)
         for i, choice in enumerate(data.stream(plan)):
             for group in stack.optimizer.param_groups:
+                group["lr"] = recipe.lr_in(first + i, len(plan)) if recipe.every_step else recipe.lr_at(runs[0].epoch)
                 group["weight_decay"] = recipe.decay_at(first + i, group["weights"])
             x, y = (t.unflatten(0, (k, -1)) for t in data.batch(choice))  # (k, batch, ...)
             losses[:, i] = stack.step(self._compute(stack, x, y), x, y)

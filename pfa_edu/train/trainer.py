@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import nn
 
-from ..data import Dataset, PictureFolder
+from ..data import Dataset, PictureFolder, Text
 from ..errors import ConfigError, DivergenceError
 from ..measure import Tracker
 from ..measure.tracker import Row
@@ -26,6 +26,8 @@ from .progress import Progress
 from .ranks import Ranks
 from .recipe import Recipe
 from .step import Loss
+
+_ENGINE = ("capturable", "fused", "foreach")  # settings of an optimiser that say how, not what, it computes
 
 
 class Trainer:
@@ -41,18 +43,19 @@ class Trainer:
     """
 
     def __init__(
-        self, net: nn.Module, data: Dataset | PictureFolder, recipe: Recipe, seed: int, identity: dict[str, Any],
+        self, net: nn.Module, data: Dataset | PictureFolder | Text, recipe: Recipe, seed: int, identity: dict[str, Any],
         execution: Execution | None = None, ranks: Ranks | None = None, *, loss_fn: Loss = nnf.cross_entropy,
         optimizer: Optimizer | str | type[torch.optim.Optimizer] | None = None, callbacks: Iterable[Any] = (),
     ):  # fmt: skip
         self.net, self.data, self.recipe, self.seed, self.identity = net, data, recipe, seed, identity
         self.loss_fn = loss_fn
-        self.optimizer = Optimizer.of(optimizer).make(self._groups(), recipe)
-        self.callbacks = Callbacks([*rules_in(net), *callbacks])
         self.execution = execution or Execution()
+        recorded = self.execution.engine == "graph"
+        self.optimizer = Optimizer.of(optimizer).make(self._groups(), recipe, recorded)
+        self.callbacks = Callbacks([*rules_in(net), *callbacks])
         self.ranks = ranks or Ranks()
         self.ranks.each(recipe.batch_size)
-        self.stepper = Stepper(net, data, self.optimizer, self.execution, self.ranks, loss_fn)
+        self.stepper = Stepper(net, data, self.optimizer, self.execution, self.ranks, loss_fn, recipe.every_step)
         self.order = torch.Generator().manual_seed(seed)  # on the CPU: one batch order for every device
         self.epoch = self.step = 0  # completed
         self.loss: torch.Tensor | None = None  # of the last step
@@ -117,7 +120,7 @@ class Trainer:
     def _groups(self) -> list[dict[str, Any]]:
         """The optimiser's parameter groups: all in one, or weights and their feedback apart from the rest."""
         parameters = list(self.net.parameters())
-        if self.recipe.strong_on == "all":
+        if self.recipe.strong_on == self.recipe.decay_on == "all":
             return [{"params": parameters, "weights": True}]
         mine = {id(p) for layer in layers(self.net).values() for p in (layer.parameter, *layer.feedback_parameters())}
         apart = [{"params": [p for p in parameters if (id(p) in mine) == w], "weights": w} for w in (True, False)]
@@ -159,6 +162,8 @@ class Trainer:
             self.callbacks.call("before_epoch", self)
             for i, choice in enumerate(self.data.stream(plan)):
                 for group in groups:
+                    if recipe.every_step:
+                        group["lr"] = recipe.lr_in(first + i, len(plan))
                     if "weight_decay" in group:
                         group["weight_decay"] = recipe.decay_at(first + i, group["weights"])
                 self.step = first + i
@@ -212,19 +217,20 @@ class Trainer:
         """
         self.net.eval()
         classes = True
-        totals = torch.zeros(3, dtype=torch.float64, device=self.stepper.device)  # images, right, loss
+        totals = torch.zeros(4, dtype=torch.float64, device=self.stepper.device)  # images, labels, right, loss
         for images, labels in self.data.pieces(part, self.ranks.rank, self.ranks.size):
             out = self.stepper.predict(images)  # (piece, classes)
             classes = not labels.is_floating_point()
             loss = self.loss_fn(out, labels).double() * len(labels)
-            right = (out.argmax(1) == labels).sum() if classes else loss.new_zeros(())
-            totals += torch.stack([torch.full_like(loss, len(labels)), right.double(), loss])
+            right = (out.argmax(_class_axis(out, labels)) == labels).sum() if classes else loss.new_zeros(())
+            counts = [torch.full_like(loss, n) for n in (len(labels), labels.numel())]
+            totals += torch.stack([*counts, right.double(), loss])
         self.net.train()
-        images, right, loss = self.ranks.sum(totals).tolist()
+        images, count, right, loss = self.ranks.sum(totals).tolist()
         if classes:
-            self.log(f"{part}_accuracy", 100 * right / images)
+            self.log(f"{part}_accuracy", 100 * right / count)
         self.log(f"{part}_loss", loss / images)
-        return 100 * right / images if classes else None
+        return 100 * right / count if classes else None
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
@@ -241,6 +247,22 @@ class Trainer:
         check_identity(self.identity, state["identity"], where)
         with fitting(where):
             self.net.load_state_dict(state["net"])
+            own = [{name: g[name] for name in _ENGINE if name in g} for g in self.optimizer.param_groups]
             self.optimizer.load_state_dict(state["optimizer"])
+            for group, mine in zip(self.optimizer.param_groups, own, strict=True):
+                group |= mine
             self.order.set_state(state["order"].cpu())
             self.epoch, self.rows = state["epoch"], [tuple(r) for r in state["rows"]]
+
+
+def _class_axis(out: torch.Tensor, labels: torch.Tensor) -> int:
+    """The axis of ``out`` that holds a number for each class: the one that ``labels`` lack."""
+    if out.dim() != labels.dim() + 1:
+        return 1
+    axes = [axis for axis in {1, out.dim() - 1} if out.shape[:axis] + out.shape[axis + 1 :] == labels.shape]
+    if len(axes) > 1:
+        raise ConfigError(
+            f"accuracy: of an output {tuple(out.shape)} for labels {tuple(labels.shape)}, axis 1 or the last may be "
+            f"the classes'. Give the data another length (a text another context) than there are classes"
+        )
+    return axes[0] if axes else 1

@@ -6,7 +6,7 @@
 True
 """
 
-from ..soft import turned
+from ...rules.soft import turned
 from . import looking, pictures
 from .estimate import error_angles, exact_error, nudged_error, updates
 from .homeostasis import asymmetry, noise, pull, response

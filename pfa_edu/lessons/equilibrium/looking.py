@@ -15,7 +15,7 @@ from torch import Tensor
 from ..._settings import whole
 from ...data import load
 from ...rules.draw import xavier
-from ..soft import turned
+from ...rules.soft import turned
 from .estimate import BETA, error_angles, exact_error, nudged_error
 from .network import DAMPING, Settling
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...rules.soft import turned
 from ..perturbation import tries_for
-from ..soft import turned
 from .questions import Formula
 from .verdict import Verdict
 

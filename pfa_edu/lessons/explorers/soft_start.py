@@ -13,8 +13,8 @@ import pandas as pd
 from ...errors import ConfigError
 from ...plots import rule_look
 from ...rules import rule as rule_by_name
+from ...rules.soft import Soft
 from ..results import committed
-from ..soft import Soft
 from ..soft_study import ANGLES, accuracies
 from .base import Explorer
 from .controls import Number

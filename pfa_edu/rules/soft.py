@@ -14,9 +14,9 @@ from torch import Tensor
 
 from .._settings import real
 from ..errors import ConfigError
-from ..rules import Feedback, Look, Rule
-from ..rules.fa import Fixed
-from ..rules.feedback import Layer
+from .base import Look, Rule
+from .fa import Fixed
+from .feedback import Feedback, Layer
 
 
 class Soft(Rule):
