@@ -82,6 +82,7 @@ export class Player {
     if (command.type === "seek") {
       this.target = wholeSteps("seek", command.step);
       race.rewind(this.target);
+      if (race.step === this.target) this.target = null; // a snapshot was taken there: nothing is left to be done
     }
     if (command.type === "reset") race.reset();
   }
