@@ -147,8 +147,9 @@ def linear(h: Tensor, weight: Tensor, bias: Tensor | None, path: Path) -> Tensor
     path.check(sent=h.requires_grad)
     dtype = autocast_dtype(h)
     h, weight, bias = cast_as(h, dtype), cast_as(weight, dtype), cast_as(bias, dtype)
-    parts = [cast_as(part, dtype) for part in path[:-2]]  # neither a scalar nor the mask's ones and zeros need a cast
-    out = _affine(h.reshape(-1, weight.shape[1]), weight, bias, *parts, path.a, path.mask, None)
+    # Neither a scalar nor the mask's ones and zeros need a cast. By name: torch 2.8's compiler cannot slice a Path.
+    F, L, M, E = (cast_as(part, dtype) for part in (path.F, path.L, path.M, path.E))
+    out = _affine(h.reshape(-1, weight.shape[1]), weight, bias, F, L, M, E, path.a, path.mask, None)
     return out if h.dim() == 2 else out.view(*h.shape[:-1], weight.shape[0])
 
 

@@ -67,10 +67,11 @@ class _Convolution(RuleLayer, nn.modules.conv._ConvNd):
         if feedback is None:
             return cast(Any, self)._conv_forward(h, self.weight, self.bias)
         h, padding = self._pad(h)
-        return self._convolve(h, feedback, Conv(self.stride, padding, self.dilation, groups=self.groups))
+        none = (0,) * len(self.kernel_size)  # given here: torch 2.8's compiler cannot follow a tuple's _replace
+        conv = Conv(self.stride, padding, self.dilation, output_padding=none, groups=self.groups)
+        return self._convolve(h, feedback, conv)
 
     def _convolve(self, h: Tensor, feedback: Feedback, conv: Conv) -> Tensor:
-        conv = conv if conv.transposed else conv._replace(output_padding=(0,) * len(self.kernel_size))
         if feedback.direct:
             h = self._send_tap(h, feedback.D, conv)
             alone = h.dim() == self.weight.dim() - 1

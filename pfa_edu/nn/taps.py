@@ -76,9 +76,10 @@ def _pictures(D: Tensor, h_shape: torch.Size, conv: Conv) -> Tensor:
             (n + 2 * p - d * (k - 1) - 1) // s + 1
             for n, s, p, d, k in zip(size, conv.stride, conv.padding, conv.dilation, kernel, strict=True)
         ]
-    grad, _, _ = torch.ops.aten.convolution_backward(
-        D.new_ones(1, classes, *out), stacked, weight, None, *conv._replace(groups=classes), [True, False, False]
-    )
+    # One by one: torch 2.8's compiler cannot follow a tuple's _replace.
+    settings = (conv.stride, conv.padding, conv.dilation, conv.transposed, conv.output_padding, classes)
+    ones = D.new_ones(1, classes, *out)
+    grad, _, _ = torch.ops.aten.convolution_backward(ones, stacked, weight, None, *settings, [True, False, False])
     return grad.reshape(classes, -1)
 
 
