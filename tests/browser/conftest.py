@@ -23,6 +23,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
+from .playground import Open, visiting
 from .reader import Reader
 
 ROOT = Path(__file__).parents[2]
@@ -184,3 +185,10 @@ def reader(chromium) -> Iterator[Reader]:
     reader.leave()
     page.close()
     assert not reader.complaints
+
+
+@pytest.fixture
+def visit(chromium) -> Iterator[Open]:
+    """Opens the playground from disk: ``visit(hash, width, height, until=step, **media)``."""
+    with visiting(chromium) as open_page:
+        yield open_page

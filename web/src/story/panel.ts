@@ -47,10 +47,7 @@ export class StoryPanel {
     part<HTMLElement>(this.root, ".after").hidden = seen === null;
     const verdict = part(this.root, ".verdict");
     verdict.hidden = seen === null;
-    if (!seen) {
-      if (frame?.playing && frame.step >= step.until && state.answer !== null) this.transport.pause();
-      return;
-    }
+    if (!seen) return;
     const { right, told } = step.judge(seen);
     const mine = right === state.answer;
     const word = mine ? "Yes." : `No: ${step.choices[right].charAt(0).toLowerCase()}${step.choices[right].slice(1)}.`;
@@ -59,8 +56,9 @@ export class StoryPanel {
       verdict.innerHTML = `<b class="${mine ? "" : "wrong"}">${word}</b> ${told}`;
     }
     // The pictures come to rest on the step that the words are about.
-    if (frame!.playing && !this.stopped) this.transport.seek(step.until);
+    const stop = frame!.playing && !this.stopped;
     this.stopped = true;
+    if (stop) this.transport.seek(step.until);
   }
 
   private stopped = false;

@@ -1,6 +1,7 @@
 /** One call for each picture that the screen shows, and how many of them there were in the last second. */
 
 export class Loop {
+  count = 0; // pictures so far
   private times: number[] = [];
   private last = performance.now();
 
@@ -20,6 +21,7 @@ export class Loop {
     this.times.push(now);
     while (this.times[0] < now - 1000) this.times.shift();
     this.draw(ms, now);
+    this.count++;
     requestAnimationFrame((next) => this.tick(next));
   }
 }

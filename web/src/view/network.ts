@@ -28,6 +28,7 @@ export class Network {
   private forward: Bundle[] = [];
   private back: Bundle[] = [];
   private angles: number[][] = []; // [runner][layer], as drawn
+  private begun = false; // something has been drawn
   private stale = true; // the lower canvas must be drawn again
   private rested = false; // nothing is on the upper one
   shown = 0; // whose network is drawn
@@ -43,6 +44,7 @@ export class Network {
 
   /** Another network, run, size or theme: everything is laid out again. */
   setup(ready: Ready, shown: number, look: Palette, scale: number): void {
+    if (ready !== this.ready) this.frame = null; // of another network
     [this.ready, this.shown, this.look, this.stale] = [ready, shown, look, true];
     const { width, height } = this.box.getBoundingClientRect();
     if (width < 50 || height < 50) return; // not on the page yet
@@ -53,7 +55,7 @@ export class Network {
     const carrying = Array.from({ length: layers - 1 }, (_, i) => i + 1); // layer 0 sends nothing back
     this.forward = Array.from({ length: layers }, (_, l) => between(this.place!, l, false));
     this.back = carrying.map((l) => (this.isDirect ? direct(this.place!, l) : between(this.place!, l, true)));
-    if (this.frame && this.frame.runs.length === ready.config.runners.length) this.take(this.frame, true);
+    if (this.frame) this.take(this.frame, true);
   }
 
   /** A frame for the network that is set up. */
@@ -77,6 +79,8 @@ export class Network {
     for (const bundle of [...this.forward, ...this.back]) moving = glide(bundle, still ? 1e4 : ms) || moving;
     moving = this.turnHands(still ? 1e4 : ms) || moving;
     if (this.stale || moving) this.drawBase();
+    if (!this.begun) performance.mark(FIRST);
+    this.begun = true;
     if (!performance.getEntriesByName(FIRST).length) performance.mark(FIRST);
     this.stale = false;
     if (still && this.rested) return;

@@ -29,6 +29,7 @@ export class Playground implements Transport {
   ready: Ready | null = null;
   frame: Frame | null = null;
   private playing = false;
+  private failed = false; // the notice tells of a configuration that cannot be
   private story: StoryPanel;
   private controls: Controls;
   private stage: Stage;
@@ -80,6 +81,7 @@ export class Playground implements Transport {
 
   play(): void {
     this.playing = true;
+    this.scrubber.forget();
     this.state.at = null;
     this.trainer.send({ type: "play", speed: this.state.speed });
     this.show();
@@ -94,6 +96,7 @@ export class Playground implements Transport {
 
   step(count: number): void {
     this.playing = false;
+    this.scrubber.forget();
     const from = this.frame?.step ?? 0;
     if (count > 0) this.trainer.send({ type: "step", count });
     else this.trainer.send({ type: "seek", step: Math.max(0, from + count) });
@@ -134,11 +137,16 @@ export class Playground implements Transport {
 
   private hear(message: Message): void {
     if (message.type === "failure") {
+      if (this.playing) this.pause(); // a training that could not begin: an earlier one would go on unseen
       this.tell(message.message);
+      this.failed = true;
     } else if (message.type === "ready") {
       this.ready = message;
+      if (this.failed) this.tell("");
+      this.failed = false;
       this.stage.setup(message, this.state, this.look, this.scale);
-    } else if (this.ready && message.runs.length === this.ready.config.runners.length) {
+    } else if (this.ready && !this.restartAt) {
+      // Between a change and the new training, frames of the old one are still on their way: they tell nothing.
       this.frame = message;
       if (!this.playing && !message.playing) this.state.at = message.step;
     }

@@ -1,0 +1,168 @@
+"""The playground for everyone: keyboard, screen reader, phone, projector, dark, colour-blind, no motion."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from .playground import RACE, ROOT, colours, resting, state, step, wait
+
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+VIEWS = {
+    "light": ("at=30", {}),
+    "dark": ("at=30&theme=dark&" + RACE, {}),
+    "story": ("story=2", {}),
+    "toy": ("data=spirals&hidden=16,16&at=30", {}),
+    "phone": ("at=30", {"width": 400, "height": 860}),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing_serious(visit, view):
+    if not AXE.exists():
+        reason = "no axe-core: run npm ci in web/"
+        if os.environ.get("PFA_EDU_BROWSER") == "required":
+            pytest.fail(f"PFA_EDU_BROWSER=required, and {reason}")
+        pytest.skip(reason)
+    link, size = VIEWS[view]
+    page = visit(link, **size)
+    resting(page)
+    page.locator(".more summary").click()
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    assert [f"{one['id']}: {[n['html'] for n in one['nodes']]}" for one in found if one["impact"] in _HARD] == []
+
+
+_HARD = ("serious", "critical")
+
+
+def test_everything_by_keyboard(visit):
+    page = visit("at=0&hidden=16,16")
+    resting(page)
+    seen = []
+    for _ in range(16):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate("(e => e.getAttribute('aria-label') ?? e.id ?? e.textContent)(document.activeElement)")
+        )
+        ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        label = page.evaluate("document.activeElement.closest('label.rule') !== null")
+        assert ring != "none" or label, seen
+    assert {"Play", "One step", "Back to the start", "pfa-speed", "pfa-ratio"} <= set(seen)
+
+    page.locator("label.rule input:checked").focus()
+    page.keyboard.press("ArrowRight")  # among radio buttons an arrow chooses the next one
+    wait(page, "ready.config.runners[0].rule === 'pfa-o'")
+    page.keyboard.press("Space")
+    wait(page, "frame.playing && frame.step > 3")
+    page.locator("#pfa-speed").focus()
+    page.keyboard.press("ArrowLeft")
+    wait(page, "state.speed === 20 && frame.playing")
+    page.keyboard.press("Space")  # a slider has no use for it
+    resting(page)
+
+    page.get_by_role("button", name="The story, in five steps").focus()
+    page.keyboard.press("Enter")
+    wait(page, "state.story === 1 && frame.step === 0 && ready.config.runners[0].rule === 'bp'")
+    assert page.evaluate("document.activeElement.textContent") == "0°, at every step"
+    page.keyboard.press("Enter")
+    wait(page, "frame.playing && frame.step > 2")
+
+
+def test_a_screen_reader_hears_accuracy_now_and_then(visit):
+    page = visit(RACE + "&hidden=16,16", until=5)
+    page.evaluate(
+        """() => {
+            window.told = [];
+            new MutationObserver(() => told.push(document.querySelector('.live').textContent))
+                .observe(document.querySelector('.live'), { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    frames = page.evaluate("window.playground.loop.count")
+    page.wait_for_timeout(3000)
+    page.keyboard.press("Space")
+    resting(page)
+    page.wait_for_function("window.told.length > 0")
+    assert page.evaluate("window.playground.loop.count") - frames > 6
+    told = page.evaluate("window.told")
+    assert len(told) <= 2  # not at every picture
+    accuracy = page.evaluate("window.playground.frame.runs.map(run => run.accuracy)")
+    for name, value in zip(("PFA", "FA", "BP"), accuracy, strict=True):
+        assert f"{name}: {value:.0f} percent right" in told[-1].replace(".5", "")
+
+
+def test_one_synapse_up_close(visit):
+    page = visit("at=20")
+    resting(page)
+    drawing = page.locator(".drawing").bounding_box()
+    for x in range(40, 70):  # somewhere on the way through the second layer a line runs
+        page.mouse.click(drawing["x"] + drawing["width"] * x / 100, drawing["y"] + drawing["height"] * 0.25)
+        if page.locator(".synapse").is_visible():
+            break
+    page.select_option(".synapse .layer", "1")
+    page.locator(".synapse .pre").fill("14")
+    page.locator(".synapse .post").fill("21")
+    page.locator(".synapse .post").press("Tab")
+    w, f = page.evaluate("(({ W, F }) => [W[21 * 64 + 14], F[21 * 64 + 14]])(playground.frame.runs[0].weights[1])")
+    minus = "\N{MINUS SIGN}"
+    assert page.locator(".w-is").inner_text().startswith(f"{w:.3f},".replace("-", minus))
+    assert page.locator(".f-is").inner_text().startswith(f"{f:.3f},".replace("-", minus))
+    assert ("same" in page.locator(".so").inner_text()) == (w * f > 0)
+    assert colours(page, ".cloud canvas") > 5
+    page.get_by_role("button", name="Close").click()
+    assert not page.locator(".synapse").is_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(400, 860), (1024, 768), (1280, 800), (1920, 1080)])
+@pytest.mark.parametrize("link", ["at=20&" + RACE, "story=4", "data=spirals&hidden=32,32&at=20&" + RACE])
+def test_nothing_reaches_beyond_the_edge(visit, width, height, link):
+    page = visit(link, width, height)
+    resting(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    beyond = page.evaluate(
+        """() => [...document.querySelectorAll('.pfa button, .pfa input, .pfa select, .pfa p, .pfa canvas')]
+            .filter(e => e.checkVisibility() && !e.closest('.away') && !e.matches('label.rule input'))
+            .filter(e => e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < -1)
+            .map(e => e.outerHTML)"""
+    )
+    assert beyond == []
+    if width == 400:  # a finger's width
+        sizes = page.evaluate(
+            "[...document.querySelectorAll('.transport button')].map(b => b.getBoundingClientRect().width)"
+        )
+        assert min(sizes) >= 36
+
+
+def test_dark_by_the_systems_wish_and_by_the_switch(visit):
+    page = visit("at=10", color_scheme="dark")
+    resting(page)
+    ground = "getComputedStyle(document.querySelector('.pfa')).backgroundColor"
+    assert page.evaluate(ground) == "rgb(17, 18, 20)"
+    assert colours(page, ".drawing canvas.base") > 50
+    page.get_by_role("button", name="Light").click()
+    assert page.evaluate(ground) == "rgb(248, 246, 242)"
+    assert state(page)["theme"] == "light"
+
+
+def test_a_lecture_has_large_letters(visit):
+    page = visit("at=10", 1920, 1080)
+    resting(page)
+    size = "parseFloat(getComputedStyle(document.querySelector('.pfa')).fontSize)"
+    before = page.evaluate(size)
+    page.get_by_role("button", name="Lecture").click()
+    assert page.evaluate(size) > 1.2 * before
+    page.get_by_role("button", name="End lecture").click()
+    assert page.evaluate(size) == before
+
+
+@pytest.mark.parametrize("wish", ["no-preference", "reduce"])
+def test_motion_only_where_it_is_wanted(visit, wish):
+    """The dots that run along the synapses are for those who want motion; the numbers come to everyone."""
+    page = visit("hidden=16,16", until=10, reduced_motion=wish)
+    moving = []
+    for _ in range(12):
+        moving.append(colours(page, ".drawing canvas.over"))
+        page.wait_for_timeout(60)
+    assert (max(moving) > 1) == (wish == "no-preference")
+    assert step(page) > 10
