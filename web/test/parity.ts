@@ -68,7 +68,7 @@ function made(runner: Runner, given: Given, place: Place, take: Take): Feedback 
     return new ClosedProduct(place, pairs, runner.rule === "pfa-o", take);
   }
   if (!given.Ms) return new SignSymmetric(place, runner.kind, runner.kind === "uniform" ? null : floats(given.M));
-  const M = floats(given.Ms[0]), feedback = new SignSymmetric(place, runner.kind, M);
+  const M = floats(given.M), feedback = new SignSymmetric(place, runner.kind, M);
   let step = 0;
   feedback.newBatch = () => M.set(given.Ms![step++]); // torch's draws in place of our own
   return feedback;

@@ -41,28 +41,27 @@ export function pathMeasures(lane: Lane): { angles: number[]; ratios: number[] }
   return { angles, ratios };
 }
 
-/** Measures lanes of one shape on the same samples, reusing one pass's memory for each. */
+/** Measures lanes on the same samples; keeps the room that it needs for each. */
 export class Meter {
-  private readonly passes = new Map<Lane, { own: Pass; exact: Pass; test: Pass }>();
+  private readonly rooms = new Map<Lane, { probe: Pass; test: Pass; own: Float32Array[] }>();
 
-  /** `probe`: the samples of the gradient angle. x (n, inputs), y (n,). */
+  /** `probe`: the samples of the gradient angle. */
   constructor(private readonly probe: Samples, private readonly test: Samples) {}
 
   /** Per layer, the angle between the rule's gradient and backprop's, same weights, same probe; NaN where one is zero. */
   gradientAngles(lane: Lane): number[] {
-    const { own, exact } = this.of(lane), { sizes, W } = lane.net, n = this.probe.y.length;
-    for (const pass of [own, exact]) {
-      pass.forward(this.probe.x, n);
-      pass.compare(this.probe.y, n);
-    }
-    own.backward(n, own.by(lane.feedback));
-    exact.backward(n, (l, m, into) => carry(exact.delta[l + 1], W[l], into, m, sizes[l + 1], sizes[l]));
-    return W.map((_, l) => angle(own.gradW[l], exact.gradW[l]));
+    const { probe: pass, own } = this.room(lane), { sizes, W } = lane.net, n = this.probe.y.length;
+    pass.forward(this.probe.x, n);
+    pass.compare(this.probe.y, n);
+    pass.backward(n, pass.by(lane.feedback));
+    own.forEach((gradient, l) => gradient.set(pass.gradW[l]));
+    pass.backward(n, (l, m, into) => carry(pass.delta[l + 1], W[l], into, m, sizes[l + 1], sizes[l])); // backprop
+    return own.map((gradient, l) => angle(gradient, pass.gradW[l]));
   }
 
   /** Percent of the test set that the lane gets right. */
   accuracy(lane: Lane): number {
-    const pass = this.of(lane).test, { x, y } = this.test, [inputs] = lane.net.sizes;
+    const pass = this.room(lane).test, { x, y } = this.test, [inputs] = lane.net.sizes;
     const p = pass.h[pass.h.length - 1], classes = p.length / pass.most;
     let right = 0;
     for (let from = 0; from < y.length; from += pass.most) {
@@ -73,14 +72,14 @@ export class Meter {
     return (100 * right) / y.length;
   }
 
-  private of(lane: Lane): { own: Pass; exact: Pass; test: Pass } {
-    let passes = this.passes.get(lane);
-    if (!passes) {
-      const n = this.probe.y.length;
-      passes = { own: new Pass(lane.net, n), exact: new Pass(lane.net, n), test: new Pass(lane.net, AT_ONCE) };
-      this.passes.set(lane, passes);
+  private room(lane: Lane): { probe: Pass; test: Pass; own: Float32Array[] } {
+    let room = this.rooms.get(lane);
+    if (!room) {
+      const own = lane.net.W.map((W) => new Float32Array(W.length));
+      room = { probe: new Pass(lane.net, this.probe.y.length), test: new Pass(lane.net, AT_ONCE), own };
+      this.rooms.set(lane, room);
     }
-    return passes;
+    return room;
   }
 }
 

@@ -31,7 +31,12 @@ export const RULES: Record<RuleName, Rule> = {
   },
   sf: {
     alignsByDecay: false,
-    make: (place, { kind }, rng) => new SignSymmetric(place, kind, kind === "uniform" ? null : xavier(rng, place)),
+    make: (place, { kind }, rng, take) => {
+      if (kind === "uniform") return new SignSymmetric(place, kind, null);
+      const M = take(place.W.length); // part of the state, as a step may draw it again
+      M.set(xavier(rng, place));
+      return new SignSymmetric(place, kind, M);
+    },
     limit: none,
     mid: none,
   },

@@ -13,15 +13,15 @@ export const TOYS: Record<Exclude<DatasetName, "digits">, Toy> = {
     point: (rng, y) => {
       const turn = Math.PI * rng.uniform(), side = y ? -1 : 1; // two half circles that reach into each other
       return [
-        0.72 * side * Math.cos(turn) - 0.36 * side + stray(rng, 0.07),
-        0.72 * side * Math.sin(turn) - 0.18 * side + stray(rng, 0.07),
+        0.65 * side * Math.cos(turn) - 0.325 * side + stray(rng, 0.06),
+        0.65 * side * Math.sin(turn) - 0.16 * side + stray(rng, 0.06),
       ];
     },
   },
   circles: {
     classes: 2,
     point: (rng, y) => {
-      const turn = 2 * Math.PI * rng.uniform(), radius = (y ? 0.95 : 0.4) + stray(rng, 0.07);
+      const turn = 2 * Math.PI * rng.uniform(), radius = (y ? 0.9 : 0.4) + stray(rng, 0.06);
       return [radius * Math.cos(turn), radius * Math.sin(turn)];
     },
   },
