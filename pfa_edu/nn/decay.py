@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import ConfigError
 from ..rules.feedback import Fading
@@ -30,8 +31,13 @@ def sgd(group: dict[str, Any], feedback: Fading, first: bool) -> None:
 
 def decoupled(group: dict[str, Any], feedback: Fading, first: bool) -> None:
     """AdamW, Muon and their like: the weight is multiplied by 1 − lr·weight_decay, beside the update."""
+    shrink(group, [feedback.a])
+
+
+def shrink(group: dict[str, Any], remainders: list[Tensor]) -> None:
+    """The same for all layers of a parameter group at once: on a GPU one kernel, not three a layer."""
     if group["weight_decay"] != 0:
-        feedback.a.mul_(1 - group["lr"] * group["weight_decay"])
+        torch._foreach_mul_(remainders, 1 - group["lr"] * group["weight_decay"])
 
 
 def _scaled(group: dict[str, Any], feedback: Fading, first: bool) -> None:

@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from ..errors import ConfigError
 from ..rules.feedback import Fading
-from .decay import Law, decay_law
+from .decay import Law, decay_law, decoupled, shrink
 from .marks import LOOK, Mark, alike, follow, recording
 from .sharded import is_sharded, own_part
 
@@ -231,15 +231,21 @@ def _after(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
     found_inf = getattr(optimizer, "found_inf", None)  # a fused optimiser under a gradient scaler skips such steps
     if plan is None or (found_inf is not None and float(found_inf) > 0):
         return
+    shrinking: dict[int, tuple[dict[str, Any], list[Tensor]]] = {}  # by parameter group
     for fade in plan.fades:
         if not fade.moving or fade.W.grad is None:
             continue
         if not fade.steps:
             fade.feedback.forget_beside()
         fade.steps += 1
-        fade.law(fade.group, fade.feedback, fade.first)
+        if fade.law is decoupled:
+            shrinking.setdefault(id(fade.group), (fade.group, []))[1].append(fade.feedback.a)
+        else:
+            fade.law(fade.group, fade.feedback, fade.first)
         fade.mark.used = True
         if fade.feedback.strict:
             fade.version = fade.W._version
             if (fade.steps <= 2 or fade.steps % LOOK == 0) and not recording():
                 fade.copy = own_part(fade.W.detach()).clone()
+    for group, remainders in shrinking.values():
+        shrink(group, remainders)

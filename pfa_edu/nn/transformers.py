@@ -111,7 +111,7 @@ def transformer(name: str, input_shape: tuple[int, ...], classes: int) -> nn.Mod
 
     >>> net = transformer("vit-4", (3, 32, 32), 10)
     >>> sum(p.numel() for p in net.parameters())
-    459082
+    459370
     """
     kind, *numbers = name.split("-")
     if not 1 <= len(numbers) <= 2 or not all(n.isdecimal() and int(n) > 0 for n in numbers):
