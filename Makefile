@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test lab app slides handout teaching lint bench clean
+.PHONY: demo test lab app web voila slides handout teaching lint bench clean \
+        docs badges dist check-dist check-tag check-install test-wheel
 
 .venv/done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -20,8 +21,14 @@ test: .venv/done  ## the whole test suite: two files at a time, a core each
 lab: .venv/done  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
+app: .venv/done  ## the playground: the race in the browser itself, without a server
+	$(BIN)/pfa-edu app
+
+web:  ## builds the playground's page into pfa_edu/web from web/; needs node 18 or later and npm
+	cd web && npm ci --silent && npm run --silent check && npm run --silent build
+
 # voila.json there ends a kernel five minutes after its page was closed, and waits for a busy machine's pictures.
-app: .venv/done  ## the race as a page of its own, without code cells
+voila: .venv/done  ## lesson 4's race as a page without code cells, trained by torch on this machine
 	cd notebooks/app && ../../$(BIN)/voila race.ipynb
 
 slides: .venv/done  ## the lessons as slides that need no network: out/slides/index.html; LESSONS="transport race" for some
@@ -42,6 +49,29 @@ lint: .venv/done
 
 bench: .venv/done
 	$(BIN)/pfa-edu bench
+
+docs: .venv/done  ## the documentation: out/docs/index.html, which needs no server and no network
+	$(BIN)/python docs/build.py
+
+badges: .venv/done  ## the README's badges, from [project.urls] in pyproject.toml
+	$(BIN)/python docs/links.py
+
+dist: .venv/done  ## wheel and sdist, in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+
+check-dist: .venv/done  ## what is in them, and whether their description can be read
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
+check-tag: .venv/done  ## TAG=v1.2.3 is the version that would be published
+	test "$(TAG)" = "v$$($(BIN)/python -m hatchling version)"
+
+check-install:  ## the wheel of dist/ in an empty environment runs the first command of the README
+	PYTHON=$(PYTHON) .ci/install
+
+test-wheel:  ## the quick tests against the wheel of dist/; TORCH=pinned, lowest or newest
+	PYTHON=$(PYTHON) .ci/test-wheel $(TORCH)
 
 clean:
 	rm -rf .venv out runs artifacts

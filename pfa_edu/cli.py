@@ -1,4 +1,4 @@
-"""The command line: pfa-edu run, reproduce, lessons, sweep, bench, list.
+"""The command line: pfa-edu run, reproduce, lessons, app, sweep, bench, list.
 
 Exit codes: 0 done, 1 an error that is explained, 2 wrong use, 130 interrupted.
 """
@@ -40,6 +40,8 @@ EXAMPLES = {
   pfa-edu lessons out/slides --slides transport           executed, as slides that need no network""",
     "sweep": """
   pfa-edu sweep examples/sweep.toml --jobs 2              a grid; the same command again runs what is missing""",
+    "app": """
+  pfa-edu app                                             opens the page; needs neither a server nor a network""",
     "bench": """
   pfa-edu bench
   pfa-edu bench cifar10 --rounds 10 --json bench.json""",
@@ -129,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--handout", action="store_true", help="the symbols on one page, as PDF")
     lessons.add_argument("--force", action="store_true", help="move files that are in the way to another name")
     lessons.set_defaults(command=_lessons)
+
+    app = add("app", "open the playground: a page that trains a small network in the browser")
+    app.add_argument("--print", dest="only_print", action="store_true", help="only say which file it is")
+    app.set_defaults(command=_app)
 
     sweep_ = add("sweep", "a grid of experiments, rules, knobs and seeds")
     sweep_.add_argument("file", metavar="FILE.toml", help="the grid; examples/sweep.toml shows all that it can say")
@@ -266,6 +272,13 @@ def _lessons(args: argparse.Namespace) -> int:
     if args.handout:
         return 0
     print(f"open them: jupyter lab --notebook-dir={args.folder}")
+    return 0
+
+
+def _app(args: argparse.Namespace) -> int:
+    from . import web
+
+    print(web.page() if args.only_print else f"opened {web.open_page()}")
     return 0
 
 
