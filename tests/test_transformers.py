@@ -404,6 +404,8 @@ def test_the_study_gives_every_rule_the_same_search_and_every_run_its_folder():
     best = dict.fromkeys(sizes, 1e-3)
     after = study.rest(best)
     assert len({p.run.folder for p in [*grid, *after]}) == len(grid) + len(after)
+    alone = study.rest({key: rate for key, rate in best.items() if key[0] == "vit"}, ["vit"])
+    assert [p.run.folder for p in alone] == [p.run.folder for p in after if p.about["network"] == "vit"]
     main = [p for p in after if p.about["part"] == "main"]
     assert {(p.about["arm"], p.run.seed) for p in main} == {(arm, seed) for arm in study.MAIN for seed in (0, 1, 2)}
     for p in grid + after:
@@ -431,7 +433,7 @@ def test_the_study_runs_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "MAIN", ("bp", "pfa"))
     monkeypatch.setattr(study, "NETWORKS", ("gpt",))
     monkeypatch.setattr(study, "RATES", (1e-3, 3e-3))
-    monkeypatch.setattr(study, "rest", lambda best, **place: [
+    monkeypatch.setattr(study, "rest", lambda best, networks, **place: [
         study.planned("main", "gpt", arm, 0, best["gpt", arm], **place) for arm in ("bp", "pfa")
     ])  # fmt: skip
     settings = {"out": tmp_path, "networks": ["gpt"], "scale": "smoke"}

@@ -60,16 +60,19 @@ def search(network: str, rates: Iterable[float] = RATES, **place: Any) -> list[P
     ]
 
 
-def rest(best: Mapping[tuple[str, str], float], **place: Any) -> list[Planned]:
+def rest(
+    best: Mapping[tuple[str, str], float], networks: Iterable[str] = NETWORKS, **place: Any
+) -> list[Planned]:  # fmt: skip
     """Everything else, at the best learning rates: of (network, arm), as :func:`best_rates` gives them."""
+    networks = list(networks)
 
     def part(name: str, arms: Iterable[str], seeds: Iterable[int], depth: int = DEPTH, **more: Any) -> list[Planned]:
         return [
             planned(name, network, arm, seed, best[network, rate_of(arm)], depth, **{**place, **more})
-            for seed in seeds for network in NETWORKS for arm in arms
+            for seed in seeds for network in networks for arm in arms
         ]  # fmt: skip
 
-    longer = {} if place.get("scale") == "smoke" else {"scale": "evening"}
+    longer: dict[str, Any] = {} if place.get("scale") == "smoke" else {"scale": "evening"}
     return [
         *part("main", MAIN, [0, 1, 2]),
         *part("schedule", SCHEDULES, [0]),
@@ -163,7 +166,7 @@ def study(
 
     ``place``: scale, device, engine, precision, data_root, as an experiment takes them.
     """
-    end = None if minutes is None else time.time() + 60 * minutes
+    end, networks = None if minutes is None else time.time() + 60 * minutes, list(networks)
     grid = [run for network in networks for run in search(network, out=out, **place)]
     _run(grid, jobs, end)
     found = results(grid)
@@ -172,7 +175,7 @@ def study(
     if missing:
         print(f"the search is not complete, {len(missing)} of the arms have no run yet: ask again to go on", flush=True)
     else:
-        after = [run for run in rest(best_rates(found), out=out, **place) if run.about["network"] in networks]
+        after = rest(best_rates(found), networks, out=out, **place)
         _run(after, jobs, end)
         grid += after
     found = results(grid)
