@@ -61,7 +61,7 @@ if generated.PLAYGROUND.is_file():
 
 
 def as_sphinx_knows_it(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings say ``pe.audit``, as users write it, and \|a\|, a size: both are made what reStructuredText means."""
+    r"""Docstrings say ``pe.audit``, as users write it, and \|a\|, a size: both are made what reStructuredText means."""
     for i, line in enumerate(lines):
         line = re.sub(r"(:(?:func|class|meth):`)~?pe\.", r"\1~pfa_edu.", line)
         pieces = re.split(r"(``.*?``|>>> .*)", line)  # code keeps its bars

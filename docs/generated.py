@@ -67,8 +67,8 @@ def lesson_pages() -> dict[str, str | bytes]:
 
 LESSONS = """# Lessons
 
-Predict, drag, explain. These pages were executed when they were built. Where a lesson has controls to drag, a page keeps
-one still picture; to move it, open the lesson in JupyterLab:
+Predict, drag, explain. These pages were executed when they were built. Where a lesson has controls to drag, a page
+keeps one still picture; to move it, open the lesson in JupyterLab:
 
 ```
 make lab                    # in a checkout
@@ -148,8 +148,8 @@ def figure_pages() -> dict[str, str | bytes]:
 
 FIGURES = """# Figures, and the commands that made them
 
-Every number in the lessons and in these pages comes from one of these folders. Each holds `results.csv` (or the numbers of a
-bench), the pictures as PNG and SVG, and the command that made them.
+Every number in the lessons and in these pages that a run gave is in one of these folders, `figures/` in the repository.
+Each holds `results.csv` (or the numbers of a bench), the pictures, and the command that made them.
 
 ```{{toctree}}
 :maxdepth: 1

@@ -12,12 +12,18 @@ from pfa_edu import data, measure, plots, rules
 ROOMS = {
     "rules": ("Rules", "What stands where backprop uses W, one class a rule, and what theory says of it."),
     "nn": ("Networks", "Layers that learn by a rule, ``convert``, ``audit``, and what they need of an optimiser."),
-    "measure": ("Measures", "Angles are in degrees, per layer; a dictionary has one entry for each layer, by its name."),
+    "measure": (
+        "Measures",
+        "Angles are in degrees. A dictionary has one entry for each layer, by its name.",
+    ),
     "data": ("Data", "Datasets by name, or your own. They live on the device that trains on them."),
     "train": ("Training", "The recipe, the optimiser, the trainer, and what may act while it trains."),
     "runs": ("Experiments", "Runs that go on where they were cut; grids and sweeps of them. Results are tidy frames."),
     "plots": ("Figures", "Results to figures and tables, the paper's own curves behind."),
-    "errors": ("Errors", "An error names the value, the reason and the way out. Each is also the builtin that you expect."),
+    "errors": (
+        "Errors",
+        "An error names the value, the reason and the way out. Each is also a builtin one.",
+    ),
 }
 EXTRA: dict[str, ModuleType] = {"rules": rules, "measure": measure, "data": data, "plots": plots}
 
