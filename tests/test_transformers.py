@@ -17,6 +17,7 @@ from pfa_edu.lessons import transformer_study as study
 from pfa_edu.nn import transformers
 from pfa_edu.nn.models import build
 from pfa_edu.rules import decay_to_fade
+from pfa_edu.runs import store
 from pfa_edu.train import execution
 from pfa_edu.train.noise import NoiseAlignment
 from pfa_edu.train.recipe import Recipe
@@ -425,6 +426,13 @@ def test_the_arms_are_what_they_are_called():
     assert [type(c) for c in made["pfa-noise"].callbacks] == [NoiseAlignment]
     frozen = study.planned("depth", "vit", "frozen", 0, 1e-3, 8).run
     assert frozen.frozen == ("positions", "embed", *(f"blocks.{i}" for i in range(7)))
+
+
+def test_a_run_whose_time_is_over_is_not_built(tmp_path, monkeypatch):
+    run = study.planned("main", "gpt", "bp", 0, 1e-3, scale="smoke", out=tmp_path).run
+    monkeypatch.setattr(study.Run, "load", lambda self: pytest.fail("the data were asked for"))
+    assert pe.run_grid([run], progress="none", minutes=0).empty
+    assert store.read(run.kept_in)["state"] == "cut"
 
 
 @pytest.mark.slow

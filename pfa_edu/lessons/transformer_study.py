@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from .._files import write_csv
 from ..errors import ConfigError, GridError, OutputError
 from ..rules import BP, DFA, FA, KP, PFA, SF, PFAo, Rule, Soft
 from ..runs import store
-from ..runs.experiments import Experiment
+from ..runs.experiments import COLUMNS, Experiment
 from ..runs.grid import run_grid
 from ..runs.presets import experiment, preset
 from ..train.noise import NoiseAlignment
@@ -45,10 +46,22 @@ DEPTHS = (2, 8)
 DEEP = ("bp", "pfa", "pfa-o", "kp", "sf", "fa", "dfa", "frozen")
 
 
+@dataclass
+class Run(Experiment):
+    """A run that is not even built once its time is over: hundreds may be left then."""
+
+    def run(self, progress: str = "auto", deadline: float | None = None) -> Experiment:
+        if deadline is None or time.time() < deadline:
+            return super().run(progress, deadline)
+        before = store.results(self.kept_in, self, partial=True)
+        self.frame = pd.DataFrame(columns=COLUMNS) if before is None else before
+        return self
+
+
 class Planned(NamedTuple):
     """A run and what it is for: part, network, arm, depth, learning rate."""
 
-    run: Experiment
+    run: Run
     about: dict[str, Any]
 
 
@@ -116,7 +129,8 @@ def planned(
         settings["strong_steps"] = its.strong_steps
         settings["strong_decay"] = its.strong_decay / (2 if arm == "pfa-half" else 1)
     words = [part, *([f"lr={lr:g}"] if part == "search" else []), *([f"depth={depth}"] if part == "depth" else []), arm]
-    run = experiment(network, rule, seed, scale, network=name, out=Path(out, *words), **settings, **place)
+    made = experiment(network, rule, seed, scale, network=name, out=Path(out, *words), **settings, **place)
+    run = Run(**{field.name: getattr(made, field.name) for field in fields(made)})
     return Planned(run, {"part": part, "network": network, "arm": arm, "depth": depth, "lr": lr})
 
 
@@ -170,6 +184,8 @@ def study(
     grid = [run for network in networks for run in search(network, out=out, **place)]
     _run(grid, jobs, end)
     found = results(grid)
+    if found.empty:
+        return found
     write_csv(search_table(found), Path(out, "search.csv"))
     missing = {(n, a) for n in networks for a in SEARCHED} - best_rates(found).keys()
     if missing:
@@ -185,7 +201,9 @@ def study(
 
 def _run(grid: list[Planned], jobs: int, end: float | None) -> None:
     """A run that diverges is a result: it is told, and the others go on."""
-    left = None if end is None else max(0.0, (end - time.time()) / 60)
+    left = None if end is None else (end - time.time()) / 60
+    if left is not None and left <= 0:
+        return
     try:
         run_grid([run for run, _ in grid], jobs=jobs, minutes=left)
     except GridError as error:
