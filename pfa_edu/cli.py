@@ -152,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep_.set_defaults(command=_sweep)
 
     bench_ = add("bench", "a step of every rule against plain backprop")
-    bench_.add_argument("name", nargs="?", default="mnist", help="mnist (the default), cifar10, adamw, imagenet, seeds")
+    bench_.add_argument("name", nargs="?", default="mnist", help=f"{', '.join(_BENCHES)} (default mnist)")
     bench_.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     bench_.add_argument("--threads", type=int, help="torch's threads (default: as they are)")
     bench_.add_argument("--json", type=Path, help="also write the table there")
@@ -164,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _SCALES = "smoke (seconds), classroom (minutes; the default), evening (cifar10: hours), paper (the paper's settings)"
+
+
+_BENCHES = ("mnist", "cifar10", "adamw", "transformers", "imagenet", "seeds")
 
 
 def _examples(*names: str) -> str:
@@ -314,7 +317,7 @@ def _list(args: argparse.Namespace) -> int:
     lists: list[tuple[str, Iterable[str]]] = [
         ("experiments", presets.EXPERIMENTS), ("figures", FIGURES), ("scales", presets.SCALES),
         ("rules", known_rules()), ("datasets", data.NAMES),
-        ("benches", ("mnist", "cifar10", "adamw", "imagenet", "seeds")),
+        ("benches", _BENCHES),
     ]  # fmt: skip
     for title, names in lists:
         print(f"{title:12s} {', '.join(names)}")

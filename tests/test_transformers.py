@@ -455,3 +455,14 @@ def test_the_study_runs_and_goes_on(tmp_path, monkeypatch):
     assert list(main["arm"]) == ["bp", "pfa"]
     assert set(main["lr"]) <= {1e-3, 3e-3}
     assert study.study(minutes=0, **settings).equals(first)  # nothing was run again
+
+
+@pytest.mark.parametrize("rows", [100, 2000])  # two products, and one with the sum
+def test_the_error_that_pfa_o_sends(rows):
+    torch.manual_seed(0)
+    layer = pe.Linear(6, 5, rule=pe.PFAo(form="coupled")).double()
+    h = torch.randn(rows, 6, dtype=torch.float64, requires_grad=True)
+    delta = torch.randn(rows, 5, dtype=torch.float64)
+    layer.feedback.a.fill_(0.3)
+    (sent,) = torch.autograd.grad(layer(h), h, delta)
+    torch.testing.assert_close(sent, delta @ (layer.weight + 0.3 * layer.feedback.E))

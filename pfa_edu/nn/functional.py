@@ -35,6 +35,7 @@ class Conv(NamedTuple):
     groups: int = 1
 
 
+_MANY = 1024  # rows, as the tokens of a transformer's batch: from here on a sum of W's size costs less than a product
 Inputs = tuple[Any, ...]  # h, W, b, then the path's F, L, M, E, a, mask, then the convolution's settings or None
 
 
@@ -118,6 +119,8 @@ def _linear_feedback(delta: Tensor, path: Path, fan_in: int) -> tuple[Tensor | N
     """δ F_eff, (rows, in), and δ L if it was computed on the way; multiplies in the cheaper order."""
     rows, out = delta.shape
     F, L, M, E, a, _ = path
+    if L is None and F is not None and E is not None and rows >= _MANY:  # one product, with F + a E
+        return delta @ cast(Tensor, path.form()), None
     deltaL = None
     grad = delta @ F if F is not None else None
     if L is not None and M is not None:
