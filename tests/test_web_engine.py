@@ -227,3 +227,25 @@ def test_toys_lie_in_the_map_and_show_every_class_alike(tmp_path: Path) -> None:
             assert x.abs().max() < 1.25, name
             counts = torch.bincount(torch.tensor(told[part]["y"]), minlength=told["classes"])
             assert counts.max() - counts.min() <= 1
+
+
+def test_snapshots_stay_few_and_near(tmp_path: Path) -> None:
+    """64 MB at most, whatever the length of the race; the way from the nearest is a small part of it."""
+    seeks = [100, 12_345, 99_999]
+    for size, most in ((1000, 200), (200_000, 80), (10_000_000, 8)):  # numbers in one
+        answer = call("snapshots", {"size": size, "steps": 100_000, "seeks": seeks}, tmp_path)
+        assert answer["most"] <= most + 1
+        for step, found in zip(seeks, answer["found"], strict=True):
+            assert 0 <= step - found <= 2 * 100_000 / most
+        assert answer["afterCut"] <= seeks[0]
+
+
+def test_a_lane_whose_loss_is_not_finite_stands_still(tmp_path: Path) -> None:
+    """The other goes on, until it falls as well; seeking to before the fall brings the lane back."""
+    wild = config(runner("dfa"), runner("bp"), dataset="digits", hidden=[64] * 5, lr=1, momentum=0.99, weightDecay=0)
+    answer = call("falling", {"config": wild, "steps": 40}, tmp_path)
+    first, second = answer["fellAt"]
+    assert first < second < 40
+    assert answer["finite"] is True
+    assert answer["standsStill"] is True
+    assert answer["beforeItFell"] is None
