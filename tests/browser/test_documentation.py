@@ -31,7 +31,7 @@ def test_search_finds_a_page_and_leads_to_it(tab):
     tab.press("input[name=q]", "Enter")
     tab.wait_for_selector("#search-results li a")
     assert "search.html?q=mismatch" in tab.url
-    tab.click("#search-results li a >> text=Rules")
+    tab.get_by_role("link", name="Rules", exact=True).click()
     assert tab.url.partition("?")[0].endswith("reference/rules.html")
     assert tab.locator("dt[id='pfa_edu.mismatch']").count() == 1
 

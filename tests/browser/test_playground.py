@@ -98,6 +98,8 @@ def test_play_pause_step_and_exact_reset(visit):
     page.get_by_role("button", name="Back to the start").click()
     wait(page, "frame.step === 0")
     assert page.evaluate(BITS) == first
+    page.keyboard.press("Space")  # it plays, and does not press the button again that the mouse pressed last
+    wait(page, "frame.playing && frame.step > 3")
 
 
 def test_the_scrubber_goes_back_in_time(visit):
@@ -128,7 +130,7 @@ def test_the_address_holds_everything(visit):
     page.fill("#pfa-seed", "7")
     page.locator("#pfa-seed").press("Tab")
     page.locator("#pfa-ratio").fill("8")  # the ninth of the list: 20
-    page.get_by_role("tab", name="Feedback angle").click()
+    page.get_by_role("button", name="Feedback angle").click()
     page.get_by_role("button", name="Dark").click()
     wait(page, "ready.config.seed === 7 && ready.config.runners.length === 3 && ready.config.runners[2].ratio === 20")
     page.keyboard.press("Escape")

@@ -11,8 +11,7 @@ const IDLE = `
   <button type="button" class="main begin">The story, in five steps</button>`;
 
 const MARKUP = `
-  <div class="steps" role="group" aria-label="Steps of the story"></div>
-  <div class="say"><h2></h2><p></p></div>
+  <div class="say"><div class="steps" role="group" aria-label="Steps of the story"></div><h2></h2><p></p></div>
   <div><p class="question" id="pfa-question"></p>
     <div class="choices" role="group" aria-labelledby="pfa-question"></div>
     <div class="progress" aria-hidden="true"><i></i></div>
@@ -69,7 +68,7 @@ export class StoryPanel {
     this.root.classList.toggle("idle", story === 0);
     this.root.innerHTML = story ? MARKUP : IDLE;
     if (!story) {
-      part(this.root, ".begin").addEventListener("click", () => this.open(1));
+      part(this.root, ".begin").addEventListener("click", (event) => this.open(1, event));
       return;
     }
     const step = STEPS[story - 1];
@@ -78,7 +77,7 @@ export class StoryPanel {
       [button.type, button.title] = ["button", one.name];
       button.setAttribute("aria-label", `Step ${k + 1}: ${one.name}`);
       if (k + 1 === story) button.setAttribute("aria-current", "step");
-      button.addEventListener("click", () => this.open(k + 1));
+      button.addEventListener("click", (event) => this.open(k + 1, event));
     });
     const leave = build(part(this.root, ".steps"), "button", "quiet leave", "×") as HTMLButtonElement;
     [leave.type, leave.title] = ["button", "Leave the story"];
@@ -94,17 +93,18 @@ export class StoryPanel {
     });
     const next = part(this.root, ".next");
     say(next, story < STEPS.length ? `Next: ${STEPS[story].name}` : "Now explore by yourself");
-    next.addEventListener("click", () => {
-      if (story < STEPS.length) this.open(story + 1);
+    next.addEventListener("click", (event) => {
+      if (story < STEPS.length) this.open(story + 1, event);
       else this.change((s) => ([s.story, s.answer] = [0, null]), "view");
     });
   }
 
   /** Sets the step's preset up; it waits for a prediction. */
-  open(story: number): void {
+  private open(story: number, by: MouseEvent): void {
     this.transport.pause();
     this.change((s) => Object.assign(s, presetState(story), { theme: s.theme, lecture: s.lecture }), "restart");
-    part(this.root, ".choices button").focus({ preventScroll: true });
+    // Who came by keyboard goes on from the choices; after a mouse the space bar is free to play.
+    if (by.detail === 0) part(this.root, ".choices button").focus({ preventScroll: true });
   }
 
   /** A prediction: from the start, see what comes. */

@@ -12,7 +12,7 @@ import { START_CONFIG, runner, startState, withFading, type ChartName, type Stat
 export interface Seen {
   accuracy: number[]; // [runner], percent
   path: number[][]; // [runner][layer >= 1], degrees
-  floors: (number | null)[][]; // [runner][layer >= 1], degrees
+  gradient: number[][]; // [runner][hidden layer], degrees: the mean of the last 200 steps
 }
 
 export interface Step {
@@ -44,7 +44,7 @@ export const STEPS: Step[] = [
     shown: 0, speed: 20, chart: "path", until: 120,
     judge: ({ accuracy, path }) => ({
       right: Math.max(...path[0]) < 1e-3 ? 0 : 1,
-      told: `The angle is ${Math.max(...path[0]).toFixed(0)}° in every layer, and the network reaches ${percent(accuracy[0])}. Every change would have to be copied at once, synapse by synapse. We know of nothing in the brain that does this: that is the weight transport problem.`,
+      told: `The angle is ${Math.max(...path[0]).toFixed(0)}° in every layer, and the network reaches ${percent(accuracy[0])}. Every change would have to be copied at once, synapse by synapse. No synapse is known to do that: this is the weight transport problem.`,
     }),
   },
   {
@@ -66,14 +66,14 @@ export const STEPS: Step[] = [
     choices: ["Less than 5 points", "5 to 15 points", "More than 15 points"],
     config: { ...DEEP, runners: [runner("fa"), runner("bp")] },
     shown: 0, speed: 100, chart: "gradient", until: 600,
-    judge: ({ accuracy: [fa, bp] }) => ({
+    judge: ({ accuracy: [fa, bp], gradient }) => ({
       right: bp - fa < 5 ? 0 : bp - fa <= 15 ? 1 : 2,
-      told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. Look at the gradient angle: the lower layers are told to change in directions that have little to do with the error.`,
+      told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. Over the last 200 steps, the hidden layers' changes were ${degrees(mean(gradient[0]))} away from backprop's on average: hardly better than chance.`,
     }),
   },
   {
     name: "Let R learn",
-    say: "PFA (red) sends the error through two sets of synapses: B is random and fixed, R learns from what is there anyway. No synapse is a copy of another.",
+    say: "PFA (red) sends the error through two sets of synapses: B is random and fixed, and R learns from the signals at its own two ends. No synapse copies another.",
     question: "The same deep network. Where will PFA end up?",
     choices: ["With random feedback", "Half way", "With backprop"],
     config: { ...DEEP, runners: [runner("pfa"), runner("fa"), runner("bp")] },
@@ -82,7 +82,7 @@ export const STEPS: Step[] = [
       const share = (pfa - fa) / (bp - fa);
       return {
         right: share < 0.25 ? 0 : share < 0.75 ? 1 : 2,
-        told: `PFA reaches ${percent(pfa)}, FA ${percent(fa)}, backprop ${percent(bp)}. PFA's feedback has turned to ${degrees(mean(path[0]))} from the forward synapses on average: the lower half has become a mirror image, and nobody copied anything.`,
+        told: `PFA reaches ${percent(pfa)}, FA ${percent(fa)}, backprop ${percent(bp)}. PFA's feedback has turned to ${degrees(mean(path[0]))} from the forward synapses on average: the lower half is nearly a mirror image now, and nothing was copied.`,
       };
     },
   },
@@ -117,9 +117,10 @@ export function seenAt(step: Step, ready: Ready, frame: Frame): Seen | null {
   while (k >= 0 && steps[k] > step.until) k--;
   if (frame.last < step.until || k < 0) return null;
   const layers = ready.sizes.length - 1;
+  const points = Array.from(steps.keys()).filter((p) => steps[p] > step.until - 200 && steps[p] <= step.until);
   return {
     accuracy: runs.map((run) => run.accuracy[k]),
     path: runs.map((run) => Array.from(run.pathAngle.subarray(k * layers + 1, (k + 1) * layers))),
-    floors: ready.floors.map((floors) => floors.slice(1)),
+    gradient: runs.map((run) => Array.from({ length: layers - 1 }, (_, l) => mean(points.map((p) => run.gradientAngle[p * layers + l])))),
   };
 }

@@ -27,7 +27,7 @@ export interface ChartData {
   now: number; // the step that is shown; what lies after it is drawn pale
   lines: Line[];
   levels: Level[]; // horizontal, dashed: what theory says
-  moment: { step: number; name: string } | null; // vertical, dotted
+  moment: { step: number; name: string; above: boolean } | null; // vertical, dotted; its name above or below
   low: number;
   high: number | null; // null: as high as the curves
   unit: string;
@@ -92,17 +92,18 @@ export class Chart {
       pen.lineTo(at, frame.y1);
       pen.stroke();
       pen.textAlign = at > (frame.x0 + frame.x1) / 2 ? "right" : "left";
-      pen.textBaseline = "bottom";
-      pen.fillText(data.moment.name, at + (pen.textAlign === "left" ? 5 : -5) * scale, frame.y1 - 4 * scale);
+      pen.textBaseline = data.moment.above ? "top" : "bottom";
+      const y = data.moment.above ? frame.y0 + 2 * scale : frame.y1 - 4 * scale;
+      pen.fillText(data.moment.name, at + (pen.textAlign === "left" ? 5 : -5) * scale, y);
     }
     pen.setLineDash([]);
 
-    const ends: { y: number; line: Line; value: number }[] = [];
+    const ends: { x: number; y: number; line: Line; value: number }[] = [];
     for (const line of [...data.lines].sort((a, b) => Number(a.main) - Number(b.main))) {
       const at = this.curve(line, data, x, y, scale, frame);
       if (at && line.labelled) ends.push({ ...at, line });
     }
-    this.names(ends, x(Math.min(last, data.now)), frame, look, scale, data.unit);
+    this.names(ends, frame, look, scale, data.unit);
   }
 
   /** Room on the right for the longest name. */
@@ -117,13 +118,13 @@ export class Chart {
   private curve(
     line: Line, data: ChartData, x: (s: number) => number, y: (v: number) => number, scale: number,
     frame: { y0: number; y1: number },
-  ): { y: number; value: number } | null {
+  ): { x: number; y: number; value: number } | null {
     const { pen } = this.sheet;
     const count = Math.min(data.steps.length, Math.floor(line.values.length / line.stride));
     const jump = Math.max(1, Math.ceil(count / MOST_POINTS));
     const value = (k: number) => line.values[k * line.stride + line.column];
     const held = (v: number) => Math.max(frame.y0 - 2, Math.min(frame.y1 + 2, y(v)));
-    let now: { y: number; value: number } | null = null;
+    let now: { x: number; y: number; value: number } | null = null;
     pen.strokeStyle = line.colour;
     pen.lineWidth = (line.labelled ? (line.main ? 2.6 : 2) : 1.1) * scale;
     pen.lineJoin = "round";
@@ -143,7 +144,7 @@ export class Chart {
           else pen.moveTo(x(data.steps[k]), held(v));
           begun = true;
         }
-        if (!isLater) now = { y: held(v), value: v };
+        if (!isLater) now = { x: x(data.steps[k]), y: held(v), value: v };
       }
       pen.stroke();
     }
@@ -153,7 +154,7 @@ export class Chart {
 
   /** Marks and names at the curves' ends, moved apart where they would overlap. */
   private names(
-    ends: { y: number; line: Line; value: number }[], x: number, frame: { x1: number; y0: number; y1: number },
+    ends: { x: number; y: number; line: Line; value: number }[], frame: { x1: number; y0: number; y1: number },
     look: Palette, scale: number, unit: string,
   ): void {
     const { pen } = this.sheet;
@@ -169,13 +170,13 @@ export class Chart {
       }
     }
     sorted.forEach((end, k) => {
-      drawMark(pen, end.line.rule, x, end.y, 4.2 * scale, end.line.colour, look.paper);
+      drawMark(pen, end.line.rule, end.x, end.y, 4.2 * scale, end.line.colour, look.paper);
       pen.font = font(11.5 * scale, end.line.main ? 700 : 500);
       pen.fillStyle = look.ink;
       pen.textAlign = "left";
       pen.textBaseline = "middle";
       const told = `${end.line.name} ${end.value.toFixed(end.value < 9.95 ? 1 : 0)}${unit}`;
-      pen.fillText(told, Math.min(x + 9 * scale, frame.x1 + 8 * scale), places[k]);
+      pen.fillText(told, Math.min(end.x + 9 * scale, frame.x1 + 8 * scale), places[k]);
     });
   }
 }

@@ -7,7 +7,7 @@ import type { ChartName } from "./state";
 
 export function accuracyChart(ready: Ready, frame: Frame, shown: number, look: Palette): ChartData {
   const lines = frame.curves.runs.map((run, i) => line(ready, i, shown, look, run.accuracy, 1, 0, true));
-  return { steps: frame.curves.steps, now: frame.step, lines, levels: [], moment: fading(ready), low: 0, high: 100, unit: " %" };
+  return { steps: frame.curves.steps, now: frame.step, lines, levels: [], moment: fading(ready, false), low: 0, high: 100, unit: " %" };
 }
 
 /** The second chart, and a sentence on what it shows. */
@@ -19,7 +19,7 @@ export function lowerChart(
   if (name === "loss") {
     const lines = frame.curves.runs.map((run, i) => line(ready, i, shown, look, run.loss, 1, 0, true));
     return {
-      data: { steps, now: frame.step, lines, levels: [], moment: fading(ready), low: 0, high: null, unit: "" },
+      data: { steps, now: frame.step, lines, levels: [], moment: fading(ready, true), low: 0, high: null, unit: "" },
       about: "Cross-entropy on the last training batch.",
     };
   }
@@ -38,14 +38,14 @@ export function lowerChart(
   const about = gradient
     ? "How far each layer's change is from backprop's: 0° is the same direction, 90° none at all. Thick: the first layer."
     : "Between F and W, layer by layer. Dashed: where theory says it ends. Thick: the output layer.";
-  return { data: { steps, now: frame.step, lines, levels, moment: fading(ready), low: 0, high: topAngle(lines), unit: "°" }, about };
+  return { data: { steps, now: frame.step, lines, levels, moment: fading(ready, true), low: 0, high: topAngle(lines), unit: "°" }, about };
 }
 
 /** The end of the strong decay, if a rule of the race needs one. */
-function fading(ready: Ready): ChartData["moment"] {
+function fading(ready: Ready, above: boolean): ChartData["moment"] {
   const { runners, strongSteps } = ready.config;
   const needed = runners.some(({ rule }) => rule === "kp" || rule === "pfa" || rule === "pfa-o");
-  return needed ? { step: strongSteps, name: "strong decay until here" } : null;
+  return needed ? { step: strongSteps, name: "strong decay until here", above } : null;
 }
 
 /** Angles are drawn from 0 to a little over 90, further if they go further. */

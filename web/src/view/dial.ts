@@ -65,7 +65,7 @@ export function drawDial(
   pen.textAlign = "center";
   pen.textBaseline = "top";
   pen.fillStyle = look.ink;
-  pen.font = font(15 * scale, 650);
+  pen.font = font(Math.max(10, Math.min(15 * scale, radius * 0.6)), 650);
   const told = main && Number.isFinite(main.angle) ? `${main.angle.toFixed(main.angle < 10 ? 1 : 0)}°` : "no F";
   pen.fillText(told, x + radius / 2, y + 6 * scale);
 }
@@ -91,7 +91,7 @@ function floorMark(
   pen.lineTo(x + dx * foot + dy * half, y - dy * foot + dx * half);
   pen.closePath();
   pen.fill();
-  if (!hand.main) return;
+  if (!hand.main || radius < 20) return; // no room for the number
   pen.font = font(11 * scale);
   pen.fillStyle = look.muted;
   pen.textAlign = "left";

@@ -24,5 +24,5 @@ function usesSpace(target: HTMLElement): boolean {
 }
 
 function usesArrows(target: HTMLElement): boolean {
-  return target.matches("input, select, textarea, [role=tab]");
+  return target.matches("input, select, textarea");
 }

@@ -44,11 +44,11 @@ export const NARROW = 520;
 /** `mids`: mid neurons of each layer of the drawn run, or null where it has none. */
 export function layout(ready: Ready, mids: (number | null)[], width: number, height: number, scale: number): Layout {
   const deep = ready.sizes.length - 1; // L
-  const dialRadius = Math.max(22, Math.min(50 * scale, (width / (deep + 1)) * 0.3, height * 0.1));
+  const dialRadius = Math.max(14, Math.min(50 * scale, (width / (deep + 1)) * 0.3, height * 0.1));
   const band = dialRadius + 46 * scale; // the water line's room: a dial and its two lines of text
   const axis = height * 0.5;
   const [top, low] = [26 * scale, axis - band / 2]; // between these the forward path stands
-  const side = ready.picture ? Math.min(124 * scale, width * 0.18, low - top) : 0;
+  const side = ready.picture ? Math.min(124 * scale, width * 0.18, low - top - 26 * scale) : 0;
   const left = width < NARROW ? side + 14 : Math.max(side + 14, 150 * scale);
   const right = width - 74 * scale;
 
@@ -75,7 +75,7 @@ export function layout(ready: Ready, mids: (number | null)[], width: number, hei
       const start = 2 * axis - low;
       return { x: (from.x + to.x) / 2, y: spaced(start, high, count) };
     }),
-    picture: ready.picture ? { x: Math.max(0, left - 14 - side) / 2, y: (top + low) / 2 - side / 2, width: side, height: side } : null,
+    picture: ready.picture ? { x: Math.max(0, left - 14 - side) / 2, y: (top + low - 22 * scale) / 2 - side / 2, width: side, height: side } : null,
     dials: columns.slice(2).map((column, i) => {
       const x = (column.x + columns[i + 1].x) / 2;
       return { x: x - dialRadius / 2, y: axis + dialRadius / 2 - 6 * scale, radius: dialRadius, layer: i + 1 };

@@ -86,12 +86,12 @@ export function palette(dark: boolean): Palette {
   return dark ? DARK : LIGHT;
 }
 
-/** The colour of run `i`. Twins of one rule are told apart by lightness: the first keeps the rule's colour. */
+/** The colour of run `i`. Twins of one rule are told apart by lightness: its own colour, a darker, a lighter one. */
 export function runColour(runners: Runner[], i: number, look: Palette): string {
   const rule = runners[i].rule;
   const own = rule === "bp" && look.dark ? "#FFFFFF" : RULES[rule].colour;
   const earlier = runners.slice(0, i).filter((other) => other.rule === rule).length;
-  return earlier === 0 ? own : mixed(own, look.dark ? "#FFFFFF" : "#000000", 0.38 * earlier);
+  return earlier === 0 ? own : earlier === 1 ? mixed(own, look.ink, 0.6) : mixed(own, look.paper, 0.4);
 }
 
 /** `share` of colour b in colour a, both "#rrggbb". */

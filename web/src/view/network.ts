@@ -102,6 +102,15 @@ export class Network {
     return nearestLine([...this.forward, ...this.back], x, y);
   }
 
+  /** The strongest drawn synapse of the output layer: somewhere to begin to look. */
+  strongest(): Synapse | null {
+    const bundle = this.forward.at(-1);
+    if (!bundle) return null;
+    const sizes = Array.from(bundle.value, Math.abs);
+    const k = sizes.indexOf(Math.max(...sizes));
+    return { layer: bundle.layer, post: bundle.post[k], pre: bundle.pre[k], direct: false };
+  }
+
   /** Marks a synapse, forward and back. */
   mark(synapse: Synapse | null): void {
     [this.marked, this.stale] = [synapse, true];

@@ -46,7 +46,7 @@ export function drawBackdrop(pen: CanvasRenderingContext2D, d: Drawn): void {
   place.columns.forEach((column, c) => {
     if (c === 0 || c === place.columns.length - 1) return;
     const wide = column.x - place.columns[c - 1].x > 84 * s;
-    if (c > 1 || place.width >= NARROW) pen.fillText(wide ? `${column.total} neurons` : `${column.total}`, column.x, 9 * s);
+    if (place.width >= NARROW || (c > 1 && place.columns.length < 5)) pen.fillText(wide ? `${column.total} neurons` : `${column.total}`, column.x, 9 * s);
   });
 }
 
@@ -147,6 +147,8 @@ function drawMids(pen: CanvasRenderingContext2D, d: Drawn, layer: number): void 
     pen.stroke();
   }
   const count = d.ready.mids[d.shown][layer];
+  const gap = 2 * (d.place.columns[layer + 1].x - mid.x);
+  if (gap < 60 * d.place.scale) return; // no room for the number
   pen.font = font(11 * d.place.scale);
   pen.fillStyle = d.look.muted;
   pen.textAlign = "center";

@@ -43,7 +43,8 @@ export class Playground implements Transport {
   private darkWish = matchMedia("(prefers-color-scheme: dark)");
 
   constructor(private root: HTMLElement, private trainer: Trainer) {
-    const { state, complaints } = fromLink(location.hash);
+    // A notebook shows the page without an address of its own, and says there what to show (pfa_edu.web.Playground).
+    const { state, complaints } = fromLink(location.hash || (root.dataset["link"] ?? ""));
     this.state = state;
     this.setTheme();
     const change = this.change.bind(this);
@@ -66,6 +67,7 @@ export class Playground implements Transport {
     listenToKeys(this);
     trainer.listen((message) => this.hear(message));
     this.darkWish.addEventListener("change", () => this.show());
+    document.addEventListener("visibilitychange", () => this.rest());
     window.addEventListener("hashchange", () => this.open(location.hash));
     this.show();
     this.start(this.state.at === null);
@@ -102,6 +104,12 @@ export class Playground implements Transport {
     else this.trainer.send({ type: "seek", step: Math.max(0, from + count) });
     this.state.at = from;
     this.show();
+  }
+
+  /** Nobody looks at a hidden tab: it should not heat a laptop. */
+  private rest(): void {
+    if (!this.playing) return;
+    this.trainer.send(document.hidden ? { type: "pause" } : { type: "play", speed: this.state.speed });
   }
 
   seek(step: number): void {
@@ -206,6 +214,7 @@ export class Playground implements Transport {
 
   private writeLink(now: number): void {
     this.linkAt = now;
+    if (location.protocol === "about:") return; // inside a notebook there is no address to write to
     const link = toLink(this.state);
     if (link === location.hash.replace(/^#/, "")) return;
     history.replaceState(null, "", link ? `#${link}` : location.pathname + location.search);

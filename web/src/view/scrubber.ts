@@ -32,8 +32,9 @@ export class Scrubber {
     if (this.asked === null && this.wanted !== null) this.send();
     this.slider.max = String(Math.max(1, frame.last));
     if (!this.held && this.asked === null) this.slider.value = String(frame.step);
-    const { step, epoch } = frame;
-    say(this.output, `${step.toLocaleString("en")} · epoch ${epoch.toFixed(1)}`);
+    const { step, epoch, speed } = frame;
+    const reached = speed > 0 ? ` · ${Math.round(speed)} steps/s` : "";
+    say(this.output, `${step.toLocaleString("en")} · epoch ${epoch.toFixed(1)}${reached}`);
     this.slider.setAttribute("aria-valuetext", `step ${step} of ${frame.last}`);
   }
 

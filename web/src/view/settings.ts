@@ -6,9 +6,9 @@ import { build, options, part } from "./dom";
 import { RULES, RULE_NAMES } from "./looks";
 import { BATCHES, RATES, runner, WIDTHS, withFading, type State } from "./state";
 
-const RULE_OPTIONS: [string, string][] = [["", "none"], ...RULE_NAMES.map((name): [string, string] => [name, `${RULES[name].label}: ${RULES[name].long}`])];
+const RULE_OPTIONS: [string, string][] = [["", "none"], ...RULE_NAMES.map((name): [string, string] => [name, RULES[name].label])];
 const DATA: [DatasetName, string][] = [
-  ["digits", "Handwritten digits"], ["spirals", "Spirals"], ["moons", "Two moons"], ["circles", "Circles"], ["xor", "XOR"],
+  ["digits", "Digits"], ["spirals", "Spirals"], ["moons", "Two moons"], ["circles", "Circles"], ["xor", "XOR"],
 ];
 
 const same = (values: number[]): [string, string][] => values.map((value) => [String(value), String(value)]);

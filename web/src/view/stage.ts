@@ -35,7 +35,7 @@ const CHART_MS = 70; // curves and maps need no sixty pictures a second
 const MARKUP = `
   <section class="card seen" aria-labelledby="pfa-network-title">
     <div class="title"><span id="pfa-network-title">The network</span><span class="runs" role="group" aria-label="Whose network is drawn"></span>
-      <span class="aside">Press on a synapse to see it up close</span></div>
+      <button type="button" class="quiet aside look">Look at one synapse</button></div>
     <div class="drawing"><button type="button" class="quiet next">Another digit</button><div class="note"><span>← Back: error</span><b></b><p></p></div></div>
     <div class="legend">
       <span><i class="plus"></i>above zero</span><span><i class="minus"></i>below zero</span>
@@ -44,10 +44,10 @@ const MARKUP = `
     <div class="synapse" hidden></div>
   </section>
   <div class="side">
-    <section class="card plane" hidden aria-label="What the network answers in the plane"><div class="title"><span>What it answers, everywhere</span></div><div class="maps"></div></section>
+    <section class="card plane" hidden aria-label="What the network answers in the plane"><div class="title"><span>What it answers, everywhere</span><span class="aside">Press to choose a point</span></div><div class="maps"></div></section>
     <section class="card" aria-label="Accuracy"><div class="title"><span>Accuracy on new data</span></div><div class="chart upper"></div></section>
-    <section class="card"><div class="title"><span class="tabs" role="tablist" aria-label="Second chart"></span></div>
-      <div class="chart lower" role="tabpanel" aria-label="Chart"></div><p class="legend about"></p></section>
+    <section class="card"><div class="title"><span class="tabs" role="group" aria-label="What this chart shows"></span></div>
+      <div class="chart lower"></div><p class="legend about"></p></section>
   </div>`;
 
 export class Stage {
@@ -79,9 +79,9 @@ export class Stage {
     for (const [name, label] of CHARTS) {
       const tab = build(tabs, "button", "", label) as HTMLButtonElement;
       [tab.type, tab.dataset.chart] = ["button", name];
-      tab.setAttribute("role", "tab");
       tab.addEventListener("click", () => events.chart(name));
     }
+    part(this.root, ".look").addEventListener("click", () => this.synapse.open(this.network.strongest()));
     part(this.root, ".next").addEventListener("click", () => events.sample(1));
     new ResizeObserver(() => this.lay()).observe(this.root);
   }
@@ -103,7 +103,7 @@ export class Stage {
     runs.hidden = runners.length === 1;
     say(part(this.root, "#pfa-network-title"), runners.length === 1 ? RULES[runners[0].rule].long : "The network of");
     for (const tab of this.root.querySelectorAll<HTMLElement>(".tabs button")) {
-      tab.setAttribute("aria-selected", String(tab.dataset.chart === choices.chart));
+      tab.setAttribute("aria-pressed", String(tab.dataset.chart === choices.chart));
     }
     part<HTMLElement>(this.root, ".next").hidden = ready.picture === null;
     const rule = RULES[runners[choices.shown].rule];

@@ -19,8 +19,8 @@ const MARKUP = `
   <div><dl><dt class="w">W</dt><dd class="w-is"></dd><dt class="f">F</dt><dd class="f-is"></dd><dt>so</dt><dd class="so"></dd></dl>
     <div class="where">
       <label>Layer<select class="layer"></select></label>
-      <label>From neuron<input type="number" class="pre" min="0"></label>
-      <label>To neuron<input type="number" class="post" min="0"></label>
+      <label>From<input type="number" class="pre" min="0"></label>
+      <label>To<input type="number" class="post" min="0"></label>
       <button type="button" class="quiet close">Close</button>
     </div></div>`;
 
@@ -100,9 +100,10 @@ export class SynapseView {
       this.sheet.fit(0, 0);
       return;
     }
-    say(part(this.root, ".w-is"), `${name(W[at])}, from neuron ${pre} up to neuron ${post}`);
+    const below = layer > 0 ? "neuron" : "input";
+    say(part(this.root, ".w-is"), `${name(W[at])}, from ${below} ${pre} up to neuron ${post}`);
     say(part(this.root, ".f-is"), layer === 0 ? "unused: no error goes below the input" : `${name(F[at])}, from neuron ${post} back to neuron ${pre}`);
-    say(part(this.root, ".so"), verdict(W[at], F[at]));
+    say(part(this.root, ".so"), layer === 0 ? "backprop would not use it either" : verdict(W[at], F[at]));
     this.cloud(W, F, at);
   }
 
