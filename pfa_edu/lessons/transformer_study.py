@@ -128,7 +128,7 @@ def planned(
         its = experiment(network, PFA(10), seed, scale, **settings).recipe
         settings["strong_steps"] = its.strong_steps
         settings["strong_decay"] = its.strong_decay / (2 if arm == "pfa-half" else 1)
-    words = [part, *([f"lr={lr:g}"] if part == "search" else []), *([f"depth={depth}"] if part == "depth" else []), arm]
+    words = [part, *([f"depth={depth}"] if part == "depth" else []), f"lr={lr:g}", arm]
     made = experiment(network, rule, seed, scale, network=name, out=Path(out, *words), **settings, **place)
     run = Run(**{field.name: getattr(made, field.name) for field in fields(made)})
     return Planned(run, {"part": part, "network": network, "arm": arm, "depth": depth, "lr": lr})
