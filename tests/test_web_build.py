@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -109,3 +110,16 @@ def test_a_page_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(web, "_HERE", tmp_path)
     with pytest.raises(PfaEduError, match="run make web"):
         web.page()
+
+
+def test_a_notebook_shows_the_page_itself() -> None:
+    """The whole page inside the cell's output, unchanged but for what it is to show."""
+    (iframe,) = re.findall(r'<iframe [^>]*srcdoc="([^"]*)"', web.Playground("#rules=bp,pfa:10&at=0")._repr_html_())
+    shown, committed = html.unescape(iframe), web.page().read_text(encoding="utf-8")
+    assert '<div id="page" data-link="rules=bp,pfa:10&amp;at=0"' in shown
+    assert shown.replace(' data-link="rules=bp,pfa:10&amp;at=0"', "") == committed
+
+
+def test_a_link_cannot_leave_its_place() -> None:
+    shown = html.unescape(web.Playground('at=0"><script>')._repr_html_())
+    assert 'data-link="at=0&quot;&gt;&lt;script&gt;"' in shown

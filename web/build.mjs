@@ -1,12 +1,11 @@
-// Builds the page and the widget into pfa_edu/web (or the folder given): one self-contained file each.
+// Builds the page, one self-contained file, into pfa_edu/web (or the folder given).
 //
 //   src/engine/worker.ts + its data  ->  a string, from which the page starts its worker: a page opened from disk may
 //                                        not load a worker from a file
 //   src/index.html, src/view/main.ts, src/*.css and that string  ->  index.html
-//   src/widget.ts and the same css   ->  widget.js, an ES module for anywidget
 //
 // The output is committed and has to be the same everywhere: esbuild is pinned, and nothing here depends on paths or time.
-import { readFileSync, readdirSync, mkdirSync, writeFileSync, existsSync } from "node:fs";
+import { readFileSync, readdirSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -24,14 +23,8 @@ html = put(html, "<!-- build: style -->", `<style>${css}</style>`);
 html = put(html, "<!-- build: script -->", `<script>${page.trimEnd()}</script>`);
 
 mkdirSync(out, { recursive: true });
-const written = { "index.html": html };
-if (existsSync(join(src, "widget.ts"))) {
-  written["widget.js"] = (await bundled("widget.ts", { format: "esm", texts: { "style-source": css } })).js;
-}
-for (const [name, text] of Object.entries(written)) {
-  writeFileSync(join(out, name), text);
-  console.log(`${(Buffer.byteLength(text) / 1000).toFixed(0).padStart(5)} kB  ${name}`);
-}
+writeFileSync(join(out, "index.html"), html);
+console.log(`${(Buffer.byteLength(html) / 1000).toFixed(0)} kB  index.html`);
 
 /** `entry` bundled and minified; without one, all style sheets of src in the order of their names. */
 async function bundled(entry, { format, texts = {} } = {}) {
@@ -61,7 +54,7 @@ function given(texts) {
   return {
     name: "given",
     setup(b) {
-      b.onResolve({ filter: /^(worker|style)-source$/ }, (args) => ({ path: args.path, namespace: "given" }));
+      b.onResolve({ filter: /^worker-source$/ }, (args) => ({ path: args.path, namespace: "given" }));
       b.onLoad({ filter: /.*/, namespace: "given" }, (args) => ({ contents: texts[args.path] ?? "", loader: "text" }));
     },
   };

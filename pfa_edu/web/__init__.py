@@ -5,6 +5,7 @@ The files beside this one are built from ``web/`` of the repository (``make web`
 
 from __future__ import annotations
 
+import html
 import webbrowser
 from pathlib import Path
 
@@ -22,17 +23,37 @@ def page() -> Path:
     return _built("index.html")
 
 
-def widget() -> Path:
-    """The same views as an ES module for anywidget: a notebook's kernel trains, the browser draws."""
-    return _built("widget.js")
-
-
 def open_page() -> Path:
     """Shows the playground in the user's browser; the file that was opened."""
     path = page()
     if not webbrowser.open(path.as_uri()):
         raise PfaEduError(f"no browser could be started here: open this file in one, {path}")
     return path
+
+
+class Playground:
+    """The playground in a notebook's cell. It trains in the reader's browser, without a kernel: a saved page runs too.
+
+    ``link``: what to show, the part after # of the page's own address; ``at=0`` waits for Play. ``height`` in pixels.
+
+    >>> Playground("rules=bp,fa,pfa:10&at=0")
+    Playground('rules=bp,fa,pfa:10&at=0')
+    """
+
+    def __init__(self, link: str = "at=0", height: int = 900):
+        self.link, self.height = link.lstrip("#"), height
+
+    def __repr__(self) -> str:
+        return f"Playground({self.link!r})"
+
+    def _repr_html_(self) -> str:
+        root = '<div id="page"'
+        text = page().read_text(encoding="utf-8").replace(root, f'{root} data-link="{html.escape(self.link)}"', 1)
+        # srcdoc: the page travels inside the cell's output, so that neither a server nor a path has to be found
+        return (
+            f'<iframe title="Playground" srcdoc="{html.escape(text)}" allow="fullscreen" '
+            f'style="width: 100%; height: {self.height}px; border: 0"></iframe>'
+        )
 
 
 def _built(name: str) -> Path:

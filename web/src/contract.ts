@@ -1,9 +1,8 @@
 /**
  * What the page and whoever trains say to each other.
  *
- * In the playground a worker trains (engine/worker.ts); in a notebook the kernel does, with torch (widget.ts). The view
- * is the same: it sends a Command, and draws the latest Message. Every Frame is complete in itself, so the view may skip
- * frames, and needs no memory of earlier ones.
+ * A worker trains (engine/worker.ts); the view sends a Command, and draws the latest Message. Every Frame is complete in
+ * itself, so the view may skip frames, and needs no memory of earlier ones.
  *
  * Shapes: matrices are row-major Float32Arrays, W (out, in) as in torch: W[o * in + i] leads from input i to output o.
  * Layers are counted from the input, 0 to L - 1; sizes = [inputs, hidden..., classes] has L + 1 entries.

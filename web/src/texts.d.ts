@@ -6,12 +6,6 @@ declare module "worker-source" {
   export default source;
 }
 
-/** Every style sheet of src, for the widget. */
-declare module "style-source" {
-  const source: string;
-  export default source;
-}
-
 declare module "*.txt" {
   const text: string;
   export default text;

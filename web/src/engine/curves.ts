@@ -19,8 +19,8 @@ export interface Measured {
  * fewer later. The grid depends on nothing but the step: speed and seeking leave no trace in the curves.
  */
 export function gap(step: number): number {
-  if (step < 10) return 1;
-  if (step < 100) return 5;
+  if (step < 10) return 2;
+  if (step < 50) return 5;
   if (step < 500) return 10;
   if (step < 2000) return 20;
   if (step < 20_000) return 50;
@@ -29,6 +29,7 @@ export function gap(step: number): number {
 
 export class Recorder {
   private points: { step: number; lanes: Measured[] }[] = [];
+  private gathered: Curves | null = null; // as arrays; null: to be gathered again
   private due = 0; // the next step of the grid that is not recorded yet
 
   /** Records the lanes as they are after `step` steps, if the grid asks for it and it is not known yet. */
@@ -36,12 +37,14 @@ export class Recorder {
     if (step !== this.due) return;
     this.points.push({ step, lanes: lanes.map((lane) => measured(lane, meter)) });
     this.due = step + gap(step);
+    this.gathered = null;
   }
 
   /** Forgets what lies beyond `step`. */
   cut(step: number): void {
     while (this.points.length > 1 && this.latest.step > step) this.points.pop();
     this.due = this.latest.step + gap(this.latest.step);
+    this.gathered = null;
   }
 
   /** The last point at or before `step`. */
@@ -55,12 +58,26 @@ export class Recorder {
     return this.points[low];
   }
 
-  /** All of it, in fresh arrays: they are given away to the page. */
+  /** All of it, in fresh arrays: they are given away to the page. Copying is far cheaper than gathering. */
   curves(): Curves {
-    const { points } = this, lanes = points[0].lanes.length;
+    this.gathered ??= this.gather();
+    const { steps, runs } = this.gathered;
+    return {
+      steps: steps.slice(),
+      runs: runs.map((run) => ({
+        loss: run.loss.slice(),
+        accuracy: run.accuracy.slice(),
+        pathAngle: run.pathAngle.slice(),
+        gradientAngle: run.gradientAngle.slice(),
+      })),
+    };
+  }
+
+  private gather(): Curves {
+    const { points } = this;
     return {
       steps: Float64Array.from(points, (point) => point.step),
-      runs: Array.from({ length: lanes }, (_, i) => ({
+      runs: points[0].lanes.map((_, i) => ({
         loss: Float32Array.from(points, (point) => point.lanes[i].loss),
         accuracy: Float32Array.from(points, (point) => point.lanes[i].accuracy),
         pathAngle: Float32Array.from(points.flatMap((point) => point.lanes[i].pathAngle)),

@@ -15,7 +15,7 @@ import { Meter } from "./measure";
 import type { Samples } from "./measure";
 import { Snapshots } from "./snapshots";
 
-export const PROBE = 64; // training samples that measure the gradient angle
+export const PROBE = 32; // training samples that measure the gradient angle
 
 /** Learning rate and weight decay from a step on. */
 interface Change {

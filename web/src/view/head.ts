@@ -30,6 +30,7 @@ export class Head {
       if (!document.fullscreenElement) change((s) => (s.lecture = false), "view"); // left by the Escape key
     });
     const link = part(this.root, ".link");
+    link.hidden = location.protocol === "about:"; // inside a notebook there is no address to copy
     link.addEventListener("click", () => {
       const told = (text: string) => {
         say(link, text);

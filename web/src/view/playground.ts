@@ -12,7 +12,7 @@ import { build, say } from "./dom";
 import { Head } from "./head";
 import { listenToKeys } from "./keys";
 import { fromLink, toLink } from "./link";
-import { palette, type Palette } from "./looks";
+import { palette, runName, type Palette } from "./looks";
 import { Loop } from "./loop";
 import { Scrubber } from "./scrubber";
 import { Stage } from "./stage";
@@ -29,7 +29,7 @@ export class Playground implements Transport {
   ready: Ready | null = null;
   frame: Frame | null = null;
   private playing = false;
-  private failed = false; // the notice tells of a configuration that cannot be
+  private failed = false; // the notice tells of this configuration: another one takes it away
   private story: StoryPanel;
   private controls: Controls;
   private stage: Stage;
@@ -60,7 +60,7 @@ export class Playground implements Transport {
       show: (runner) => change((s) => (s.shown = runner), "view"),
       chart: (name) => change((s) => (s.chart = name), "view"),
       point: (at) => change((s) => (s.point = at), "view"),
-      sample: (step) => change((s) => (s.sample = (s.sample + step) % this.ready!.samples), "view"),
+      sample: (step) => change((s) => (s.sample = (s.sample + step) % (this.ready?.samples ?? Infinity)), "view"),
     });
     this.scrubber = new Scrubber(root, (step) => this.seek(step));
     this.announcer = new Announcer(root);
@@ -156,8 +156,17 @@ export class Playground implements Transport {
     } else if (this.ready && !this.restartAt) {
       // Between a change and the new training, frames of the old one are still on their way: they tell nothing.
       this.frame = message;
+      this.tellFallen(this.ready, message);
       if (!this.playing && !message.playing) this.state.at = message.step;
     }
+  }
+
+  /** A loss that is no longer finite: said, since a curve that merely ends would look like a result. */
+  private tellFallen({ config }: Ready, frame: Frame): void {
+    const fallen = frame.runs.flatMap(({ fellAt }, i) => (fellAt === null ? [] : [`${runName(config.runners, i)} at step ${fellAt}`]));
+    if (!fallen.length) return;
+    this.tell(`The loss is no longer finite: ${fallen.join(", ")}. It stands still since. Take a smaller learning rate.`);
+    this.failed = true;
   }
 
   // ------------------------------------------------------------------------------------------------ what is shown
