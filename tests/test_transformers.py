@@ -5,6 +5,7 @@ import itertools
 import math
 import warnings
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as nnf
@@ -466,3 +467,48 @@ def test_the_error_that_pfa_o_sends(rows):
     layer.feedback.a.fill_(0.3)
     (sent,) = torch.autograd.grad(layer(h), h, delta)
     torch.testing.assert_close(sent, delta @ (layer.weight + 0.3 * layer.feedback.E))
+
+
+# The figures
+
+
+def measured(rule, metric, value, seed=0, epoch=1, layer="network"):
+    return {"rule": rule, "seed": seed, "epoch": epoch, "layer": layer, "metric": metric, "value": value}
+
+
+def test_projections_are_panels_by_kind_and_places_by_block():
+    layers = [f"blocks.{b}.{kind}" for b in range(3) for kind in transformers.KINDS[1:7]]
+    rows = [
+        measured(rule, "gradient_angle", 10.0 * i + seed, seed, layer=layer)
+        for rule in ("bp", "pfa") for seed in (0, 1) for i, layer in enumerate(["embed", *layers, "head"])
+    ]  # fmt: skip
+    fig = pe.plots.projections(pd.DataFrame(rows))
+    assert [ax.get_title(loc="left") for ax in fig.axes] == list(transformers.KINDS[1:7])
+    (line,) = [line for line in fig.axes[2].get_lines() if line.get_label() == "PFA"]  # v, the third of each block
+    assert line.get_xdata().tolist() == [1, 2, 3]
+    assert line.get_ydata() == pytest.approx([30.5, 90.5, 150.5])
+    with pytest.raises(ConfigError, match="no rule but backprop"):
+        pe.plots.projections(pd.DataFrame([row for row in rows if row["rule"] == "bp"]))
+    with pytest.raises(ConfigError, match="metric of projections"):
+        pe.plots.projections(pd.DataFrame(rows), "norm_ratio")
+
+
+def test_the_loss_is_that_of_the_validation_part_and_the_best_is_on_top():
+    rows = [
+        measured(rule, metric, low + 1 / (1 + epoch), seed, epoch)
+        for rule, low in (("pfa", 2.0), ("bp", 1.0)) for seed in (0, 1) for epoch in (0, 1, 2)
+        for metric in ("validation_loss", "test_loss")[: 1 if epoch < 2 else 2]
+    ]  # fmt: skip
+    left, right = pe.plots.loss(pd.DataFrame(rows)).axes
+    assert left.get_ylabel() == "Validation loss in nats"
+    assert [text.get_text() for text in right.get_yticklabels()] == ["BP  1.333", "PFA  2.333"]
+    assert right.yaxis_inverted()
+
+
+def test_a_part_of_the_study_as_figures_take_it():
+    grid = [study.planned("main", "gpt", arm, 0, 1e-3) for arm in ("bp", "pfa", "frozen", "pfa-3")]
+    grid += [study.planned("schedule", "gpt", "pfa-noise", 0, 1e-3)]
+    frame = pd.DataFrame([{**p.about, **measured(p.run.rule.label, "test_loss", 1.0)} for p in grid])
+    assert list(study.of_part(frame, "gpt")["rule"]) == ["bp", "pfa", "frozen", "pfa ratio=3"]
+    assert list(study.of_part(frame, "gpt", "schedule")["rule"]) == ["pfa-noise"]
+    assert study.of_part(frame, "vit").empty

@@ -148,6 +148,18 @@ def results(grid: Iterable[Planned]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
+def of_part(frame: pd.DataFrame, network: str, part: str = "main", depth: int | None = None) -> pd.DataFrame:
+    """One network's runs of one part as figures take them: each arm has a label of its own.
+
+    All of PFA is in its coupled form here, so that is not said. 'frozen' is backprop, all but the last block frozen.
+    """
+    rows = frame[(frame["network"] == network) & (frame["part"] == part)]
+    rows = rows if depth is None else rows[rows["depth"] == depth]
+    plain = rows["rule"].str.replace(" form=coupled", "", regex=False)
+    own = rows["arm"].isin(["frozen", *SCHEDULES])
+    return rows.assign(rule=plain.where(~own, rows["arm"]))
+
+
 def search_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Validation loss after the search's last epoch: a row for each network and arm, a column for each rate, the best.
 
