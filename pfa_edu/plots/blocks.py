@@ -33,8 +33,8 @@ def projections(frame: pd.DataFrame, metric: str = "gradient_angle", about: str 
     rows = statistics.rows_of(frame, metric)
     rows = rows[~rows["rule"].map(is_backprop)]
     places = {layer: part_of(layer) for layer in rows["layer"].unique()}
-    block, kind = ({layer: place[i] for layer, place in places.items()} for i in (0, 1))
-    rows = rows.assign(block=1 + rows["layer"].map(block).astype(float), kind=rows["layer"].map(kind))
+    block, part = ({layer: place[i] for layer, place in places.items()} for i in (0, 1))
+    rows = rows.assign(block=1 + rows["layer"].map(block).astype(float), kind=rows["layer"].map(part))
     rows = rows.dropna(subset=["block"])
     if rows.empty:
         raise errors.ConfigError(f"projections: {metric} of no rule but backprop is in the frame, where it is 0")
