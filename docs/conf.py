@@ -75,6 +75,7 @@ def only_ours(app: Any, what: str, name: str, thing: Any, skip: bool, options: A
 
 def setup(app: Any) -> None:
     generated.write_pages(HERE)
+    app.add_config_value("made_by", generated.made_by(HERE), "env", str)  # when it changes, every page is read again
     app.connect("autodoc-process-docstring", as_sphinx_knows_it)
     app.connect("autodoc-skip-member", only_ours)
     app.connect("build-finished", generated.copy_playground)

@@ -60,12 +60,18 @@ def directive(name: str, thing: Any) -> str:
     return f".. py:data:: {name}\n{value}"  # autodoc would show the documentation of dict
 
 
+def also(name: str) -> str:
+    """A second place for what is not in ``pe`` itself: source pages link back to it as if it were."""
+    _, *room, short = name.split(".")
+    return f'.. raw:: html\n\n   <span id="pfa_edu.{short}"></span>\n\n' if room in (["rules"], ["measure"]) else ""
+
+
 def reference_pages() -> dict[str, str | bytes]:
     """``reference/ROOM.rst`` and the list of them."""
     pages: dict[str, str | bytes] = {}
     for room, names in public().items():
         title, what = ROOMS[room]
-        body = "\n".join(directive(name, thing) for name, thing in names.items())
+        body = "\n".join(also(name) + directive(name, thing) for name, thing in names.items())
         pages[f"reference/{room}.rst"] = f"{title}\n{'=' * len(title)}\n\n{what}\n\n{body}"
     tree = "\n".join(f"   {room}" for room in ROOMS)
     pages["reference/index.rst"] = INDEX.format(tree=tree)

@@ -42,6 +42,7 @@ class Page(html.parser.HTMLParser):
 
 def broken(site: Path) -> list[str]:
     """Every link within ``site`` that leads to no file, or to no place in it."""
+    site = site.resolve()
     pages = {path: Page(path) for path in sorted(site.rglob("*.html")) if "playground" not in path.parts}
     found = []
     for path, page in pages.items():
