@@ -20,7 +20,7 @@ from pfa_edu.nn.models import build
 from pfa_edu.rules import decay_to_fade
 from pfa_edu.runs import store
 from pfa_edu.train import execution
-from pfa_edu.train.noise import NoiseAlignment
+from pfa_edu.train.noise_phase import NoiseAlignment
 from pfa_edu.train.recipe import Recipe
 from pfa_edu.train.trainer import _class_axis
 

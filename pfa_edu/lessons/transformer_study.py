@@ -26,7 +26,7 @@ from ..runs import store
 from ..runs.experiments import COLUMNS, Experiment
 from ..runs.grid import run_grid
 from ..runs.presets import experiment, preset
-from ..train.noise import NoiseAlignment
+from ..train.noise_phase import NoiseAlignment
 
 NETWORKS = ("gpt", "vit")
 DEPTH = 4  # blocks, where depth is not the question
