@@ -25,12 +25,12 @@ from pfa_edu.train.recipe import Recipe
 from pfa_edu.train.trainer import _class_axis
 
 
-def smoke(network, rule, **settings):
-    return pe.experiment(network, rule, scale="smoke", **{"out": None, **settings})
+def smoke(name, rule, **settings):
+    return pe.experiment(name, rule, scale="smoke", **{"out": None, **settings})
 
 
-def started(network, rule, **settings):
-    e = smoke(network, rule, **settings)
+def started(name, rule, **settings):
+    e = smoke(name, rule, **settings)
     return e.trainer(e.load())
 
 
@@ -326,7 +326,7 @@ def test_an_aligned_start_by_the_synapses_that_there_are(form):
 
 @pytest.mark.parametrize("rule", [pe.PFA(10), pe.KP(), pe.PFAo()])
 def test_noise_aligns_and_leaves_the_rest_alone(rule):
-    trainer = started("gpt", rule, strong_steps=0)
+    trainer = started("gpt", rule, strong_steps=0, network="gpt-1-48", batch_size=2)
     before = {n: p.clone() for n, p in trainer.net.named_parameters()}
     phase = NoiseAlignment()
     phase.before_training(trainer)
