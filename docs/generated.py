@@ -184,6 +184,7 @@ def project_pages() -> dict[str, str | bytes]:
 
 
 def copy_playground(app: Any, failure: Exception | None) -> None:
-    """The playground, as the package holds it, beside the pages: the front page shows it in a frame."""
+    """The playground, one file, beside the pages: the front page shows it in a frame."""
     if failure is None and app.tags.has("playground"):
-        shutil.copytree(PLAYGROUND.parent, Path(app.outdir) / "playground", dirs_exist_ok=True)
+        (Path(app.outdir) / "playground").mkdir(exist_ok=True)
+        shutil.copyfile(PLAYGROUND, Path(app.outdir) / "playground" / "index.html")

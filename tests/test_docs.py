@@ -1,10 +1,12 @@
 """The documentation: its Python runs, its numbers are the package's and the committed results', its links lead on."""
 
+import contextlib
 import inspect
 import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import nbformat
@@ -94,6 +96,41 @@ CHECKS = {
 def test_every_guide_has_python():
     assert all(blocks(page(name)) for name in GUIDES if name.startswith("guides/"))
     assert set(CHECKS) == {name for name in GUIDES if name.startswith("guides/")}
+
+
+@pytest.mark.slow
+def test_python_of_the_page_on_sweeps_runs(tmp_path, monkeypatch):
+    """At the smallest scale and with one seed; the cluster is one that only notes what it is asked to do."""
+    grid, cluster = (
+        block.replace('"classroom"', '"smoke"').replace("seeds=2", "seeds=1").replace("jobs=2", "jobs=1")
+        for block in blocks(page("sweeps.md"))
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    exec(grid, names)
+    assert set(names["frame"].rule) == {"bp", "kp", "pfa", "pfa ratio=1"}
+    assert set(names["frame"].lr) == {0.01, 0.02}
+    asked = []
+
+    class Executor:
+        def __init__(self, folder):
+            pass
+
+        def update_parameters(self, **settings):
+            pass
+
+        def batch(self):
+            return contextlib.nullcontext()
+
+        def submit(self, function, *arguments, **settings):
+            asked.append((function, inspect.signature(function).bind(*arguments, **settings)))
+            return types.SimpleNamespace(wait=lambda: None)
+
+    monkeypatch.setitem(sys.modules, "submitit", types.SimpleNamespace(AutoExecutor=Executor))
+    exec(cluster, names)
+    assert len(asked) == 24
+    assert all(function is pe.sweep for function, _ in asked)
+    assert not names["frame"].empty
 
 
 # Numbers
