@@ -281,7 +281,7 @@ def _lessons(args: argparse.Namespace) -> int:
 def _app(args: argparse.Namespace) -> int:
     from . import web
 
-    print(web.page() if args.only_print else f"opened {web.open_page()}")
+    print(web.page_path() if args.only_print else f"opened {web.open_page()}")
     return 0
 
 

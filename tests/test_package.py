@@ -26,7 +26,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = Path(pe.__file__).parent
 
 # The rooms, lowest first: a module may import from its own room and from those below it.
-ROOMS = ["errors", "_settings", "_files", "rules", "nn", "measure", "data", "train", "runs", "plots", "lessons", "cli"]
+ROOMS = [
+    "errors", "_settings", "_files", "rules", "nn", "measure", "data", "train", "runs", "plots", "web", "lessons", "cli",
+]  # fmt: skip
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "pfa_edu.") if not m.name.endswith("__main__"))
 
 

@@ -41,7 +41,7 @@ def test_the_sources_have_sound_types() -> None:
 
 
 def test_it_is_small() -> None:
-    assert web.page() in FILES
+    assert web.page_path() in FILES
     assert sum(path.stat().st_size for path in FILES) < MOST_BYTES
 
 
@@ -109,13 +109,13 @@ def test_app_says_what_to_do_without_a_browser(
 def test_a_page_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(web, "_HERE", tmp_path)
     with pytest.raises(PfaEduError, match="run make web"):
-        web.page()
+        web.page_path()
 
 
 def test_a_notebook_shows_the_page_itself() -> None:
     """The whole page inside the cell's output, unchanged but for what it is to show."""
     (iframe,) = re.findall(r'<iframe [^>]*srcdoc="([^"]*)"', web.Playground("#rules=bp,pfa:10&at=0")._repr_html_())
-    shown, committed = html.unescape(iframe), web.page().read_text(encoding="utf-8")
+    shown, committed = html.unescape(iframe), web.page_path().read_text(encoding="utf-8")
     assert '<div id="page" data-link="rules=bp,pfa:10&amp;at=0"' in shown
     assert shown.replace(' data-link="rules=bp,pfa:10&amp;at=0"', "") == committed
 

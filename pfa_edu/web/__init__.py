@@ -14,10 +14,10 @@ from ..errors import PfaEduError
 _HERE = Path(__file__).parent
 
 
-def page() -> Path:
+def page_path() -> Path:
     """The playground's page, a file to open in any browser.
 
-    >>> page().name
+    >>> page_path().name
     'index.html'
     """
     return _built("index.html")
@@ -25,7 +25,7 @@ def page() -> Path:
 
 def open_page() -> Path:
     """Shows the playground in the user's browser; the file that was opened."""
-    path = page()
+    path = page_path()
     if not webbrowser.open(path.as_uri()):
         raise PfaEduError(f"no browser could be started here: open this file in one, {path}")
     return path
@@ -48,7 +48,7 @@ class Playground:
 
     def _repr_html_(self) -> str:
         root = '<div id="page"'
-        text = page().read_text(encoding="utf-8").replace(root, f'{root} data-link="{html.escape(self.link)}"', 1)
+        text = page_path().read_text(encoding="utf-8").replace(root, f'{root} data-link="{html.escape(self.link)}"', 1)
         # srcdoc: the page travels inside the cell's output, so that neither a server nor a path has to be found
         return (
             f'<iframe title="Playground" srcdoc="{html.escape(text)}" allow="fullscreen" '
