@@ -27,7 +27,8 @@ PACKAGE = Path(pe.__file__).parent
 
 # The rooms, lowest first: a module may import from its own room and from those below it.
 ROOMS = [
-    "errors", "_settings", "_files", "rules", "nn", "measure", "data", "train", "runs", "plots", "web", "lessons", "cli",
+    "errors", "_settings", "_files", "rules", "nn", "measure", "data", "train", "runs", "plots",
+    "web", "lessons", "cli",
 ]  # fmt: skip
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "pfa_edu.") if not m.name.endswith("__main__"))
 
