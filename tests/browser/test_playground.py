@@ -172,3 +172,45 @@ def test_a_ratio_that_gives_no_whole_number_is_explained(visit):
     page.locator("#pfa-ratio").fill("0")
     wait(page, "ready.config.runners[0].ratio === 1")
     assert not page.locator(".notice").is_visible()
+
+
+def test_a_loss_that_is_no_longer_finite_is_told(visit):
+    page = visit("rules=bp&lr=1&momentum=0.99&decay=0.5&hidden=16,16&speed=max")
+    page.wait_for_selector(".notice:visible")
+    told = page.locator(".notice").inner_text()
+    fell = page.evaluate("window.playground.frame.runs[0].fellAt")
+    assert f"BP at step {fell}. " in told
+    assert "smaller learning rate" in told
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_pressed_in_whatever_order(visit, seed):
+    """A hundred random presses, faster than training answers; no error, and a link opens the same page afterwards."""
+    page = visit("hidden=16,16&speed=100", until=2)
+    page.locator(".more summary").click()
+    page.evaluate(
+        """seed => {
+            const random = () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648;
+            const pick = all => all[Math.floor(random() * all.length)];
+            for (let k = 0; k < 100; k++) setTimeout(() => {
+                const told = event => new Event(event, { bubbles: true });
+                const one = pick([...document.querySelectorAll('.pfa :is(button, input, select)')]
+                    .filter(e => e.checkVisibility() && !e.disabled && !e.matches('.hall, .link')));
+                if (one.tagName === 'SELECT') one.value = pick([...one.options]).value;
+                if (one.type === 'range') one.value = Number(one.min) + random() * (one.max - one.min);
+                if (one.type === 'number') one.value = Math.floor(random() * 20);
+                if (one.matches('button, [type=radio]')) one.click();
+                else ['input', 'change'].forEach(event => one.dispatchEvent(told(event)));
+            }, 30 * k);
+        }""",
+        seed + 1,
+    )
+    page.wait_for_timeout(3500)
+    page.evaluate("window.playground.pause()")
+    page.evaluate("window.playground.seek(3)")
+    wait(page, "frame.step === 3 && state.at === 3 && JSON.stringify(ready.config) === JSON.stringify(state.config)")
+    page.wait_for_function("location.hash.includes('at=3')")
+    again = visit(page.evaluate("location.hash").lstrip("#"), until=3)
+    resting(again)
+    assert state(again)["config"] == state(page)["config"]
+    assert again.evaluate(BITS) == page.evaluate(BITS)

@@ -49,7 +49,7 @@ export const STEPS: Step[] = [
   },
   {
     name: "Random feedback learns",
-    say: "Now the error comes back through random synapses that never change (FA, orange). They know nothing of the forward synapses: 90° between them.",
+    say: "Now the error comes back through random synapses that never change (FA ▼). They know nothing of the forward synapses: 90° between them.",
     question: "Will the network learn?",
     choices: ["No, it stays near 10 %", "Yes, it comes close to backprop", "It learns, then forgets again"],
     config: { ...START_CONFIG, runners: [runner("fa"), runner("bp")], hidden: [64] },
@@ -68,12 +68,12 @@ export const STEPS: Step[] = [
     shown: 0, speed: 100, chart: "gradient", until: 600,
     judge: ({ accuracy: [fa, bp], gradient }) => ({
       right: bp - fa < 5 ? 0 : bp - fa <= 15 ? 1 : 2,
-      told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. Over the last 200 steps, the hidden layers' changes were ${degrees(mean(gradient[0]))} away from backprop's on average: hardly better than chance.`,
+      told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. Over the last 200 steps, the hidden layers' changes were ${degrees(mean(gradient[0]))} away from backprop's on average; 90° would be no better than chance.`,
     }),
   },
   {
     name: "Let R learn",
-    say: "PFA (red) sends the error through two sets of synapses: B is random and fixed, and R learns from the signals at its own two ends. No synapse copies another.",
+    say: "PFA (◆) sends the error through two sets of synapses: B is random and fixed, and R learns from the signals at its own two ends. No synapse copies another.",
     question: "The same deep network. Where will PFA end up?",
     choices: ["With random feedback", "Half way", "With backprop"],
     config: { ...DEEP, runners: [runner("pfa"), runner("fa"), runner("bp")] },

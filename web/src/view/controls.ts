@@ -98,7 +98,7 @@ export class Controls {
     );
     one.title = long;
     part(one, "input").addEventListener("change", () => {
-      this.change((s) => (s.config.runners[s.shown] = runner(rule, s.config.runners[s.shown].ratio)), "restart");
+      this.change((s) => (s.config.runners[s.shown] = runner(rule)), "restart");
     });
   }
 }

@@ -44,7 +44,7 @@ export const RULES: Record<RuleName, RuleLook> = {
   },
   "pfa-o": {
     label: "PFA-o", long: "PFA with orthogonal B", colour: "#0072B2", feedback: "F = B R, B orthogonal",
-    idea: "PFA with as many extra neurons as outputs, and B a rotation: the angle can reach zero.",
+    idea: "PFA with one extra neuron for each output neuron, and B orthogonal: the angle can reach zero.",
   },
 };
 

@@ -39,6 +39,7 @@ export class Playground implements Transport {
   private notice: HTMLElement;
   private restartAt = 0;
   private linkAt = 0;
+  private written = location.hash.replace(/^#/, ""); // the address as this page knows it
   private reduced = matchMedia("(prefers-reduced-motion: reduce)");
   private darkWish = matchMedia("(prefers-color-scheme: dark)");
 
@@ -57,7 +58,7 @@ export class Playground implements Transport {
     const main = build(root, "main", "", "");
     main.style.display = "contents";
     this.stage = new Stage(main, this.look, {
-      show: (runner) => change((s) => (s.shown = runner), "view"),
+      show: (runner) => change((s) => (s.shown = Math.min(runner, s.config.runners.length - 1)), "view"),
       chart: (name) => change((s) => (s.chart = name), "view"),
       point: (at) => change((s) => (s.point = at), "view"),
       sample: (step) => change((s) => (s.sample = (s.sample + step) % (this.ready?.samples ?? Infinity)), "view"),
@@ -149,12 +150,12 @@ export class Playground implements Transport {
       this.tell(message.message);
       this.failed = true;
     } else if (message.type === "ready") {
+      if (JSON.stringify(message.config) !== JSON.stringify(this.state.config)) return; // overtaken by another change
       this.ready = message;
       if (this.failed) this.tell("");
       this.failed = false;
       this.stage.setup(message, this.state, this.look, this.scale);
-    } else if (this.ready && !this.restartAt) {
-      // Between a change and the new training, frames of the old one are still on their way: they tell nothing.
+    } else if (this.ready) {
       this.frame = message;
       this.tellFallen(this.ready, message);
       if (!this.playing && !message.playing) this.state.at = message.step;
@@ -177,6 +178,7 @@ export class Playground implements Transport {
       if (this.state.story && !this.story.isPreset(this.state)) [this.state.story, this.state.answer] = [0, null];
       this.state.at = this.playing ? null : 0;
       this.restartAt = performance.now() + RESTART_MS;
+      [this.ready, this.frame] = [null, null]; // frames of the old training are still on their way: they tell nothing
     } else if (what === "speed") {
       if (this.playing) this.trainer.send({ type: "play", speed: this.state.speed });
     } else {
@@ -187,10 +189,12 @@ export class Playground implements Transport {
 
   /** Another link. */
   private open(hash: string): void {
-    if (hash.replace(/^#/, "") === toLink(this.state)) return;
+    if (hash.replace(/^#/, "") === this.written) return;
+    this.written = hash.replace(/^#/, "");
     const { state, complaints } = fromLink(hash);
     this.state = state;
     this.tell(complaints.join(" "));
+    [this.ready, this.frame] = [null, null];
     this.show();
     this.start(state.at === null);
   }
@@ -225,7 +229,8 @@ export class Playground implements Transport {
     this.linkAt = now;
     if (location.protocol === "about:") return; // inside a notebook there is no address to write to
     const link = toLink(this.state);
-    if (link === location.hash.replace(/^#/, "")) return;
+    if (link === this.written) return; // nothing is new: an address that was just typed stays, and is about to be read
+    this.written = link;
     history.replaceState(null, "", link ? `#${link}` : location.pathname + location.search);
   }
 

@@ -4,8 +4,8 @@ import type { Frame } from "../contract";
 import { build, part, say } from "./dom";
 
 const MARKUP = `
-  <label for="pfa-time">Step</label>
-  <input type="range" id="pfa-time" min="0" max="1" step="1" value="0">
+  <label for="pfa-time" aria-hidden="true">Step</label>
+  <input type="range" id="pfa-time" aria-label="Step" min="0" max="1" step="1" value="0">
   <output class="is" for="pfa-time"></output>`;
 
 export class Scrubber {

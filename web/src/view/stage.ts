@@ -40,6 +40,7 @@ const MARKUP = `
     <div class="legend">
       <span><i class="plus"></i>above zero</span><span><i class="minus"></i>below zero</span>
       <span>○ neuron</span><span>□ error</span><span>◇ mid neuron</span><span>▲ where theory says the angle ends</span>
+      <span class="keys">Space: play or pause. ← →: one step</span>
     </div>
     <div class="synapse" hidden></div>
   </section>
