@@ -6,6 +6,7 @@
 
 import type { Frame, Message, Ready, Trainer } from "../contract";
 import { StoryPanel } from "../story/panel";
+import { Address } from "./address";
 import { Announcer } from "./announcer";
 import { Controls, type Transport } from "./controls";
 import { build, say } from "./dom";
@@ -21,7 +22,6 @@ import type { State } from "./state";
 const GRID = 56; // side of the map of the plane in cells
 const LECTURE_SCALE = 1.45;
 const RESTART_MS = 90; // a slider that is dragged starts the training once it rests
-const LINK_MS = 400; // browsers take only so many changes of the address
 
 export class Playground implements Transport {
   readonly loop: Loop;
@@ -38,14 +38,14 @@ export class Playground implements Transport {
   private head: Head;
   private notice: HTMLElement;
   private restartAt = 0;
-  private linkAt = 0;
-  private written = location.hash.replace(/^#/, ""); // the address as this page knows it
+  private address = new Address((link) => this.open(link));
+  private drawn: Frame | null = null;
   private reduced = matchMedia("(prefers-reduced-motion: reduce)");
   private darkWish = matchMedia("(prefers-color-scheme: dark)");
 
   constructor(private root: HTMLElement, private trainer: Trainer) {
     // A notebook shows the page without an address of its own, and says there what to show (pfa_edu.web.Playground).
-    const { state, complaints } = fromLink(location.hash || (root.dataset["link"] ?? ""));
+    const { state, complaints } = fromLink(this.address.now || (root.dataset["link"] ?? ""));
     this.state = state;
     this.setTheme();
     const change = this.change.bind(this);
@@ -69,7 +69,6 @@ export class Playground implements Transport {
     trainer.listen((message) => this.hear(message));
     this.darkWish.addEventListener("change", () => this.show());
     document.addEventListener("visibilitychange", () => this.rest());
-    window.addEventListener("hashchange", () => this.open(location.hash));
     this.show();
     this.start(this.state.at === null);
     this.loop = new Loop((ms, now) => this.tick(ms, now));
@@ -188,10 +187,8 @@ export class Playground implements Transport {
   }
 
   /** Another link. */
-  private open(hash: string): void {
-    if (hash.replace(/^#/, "") === this.written) return;
-    this.written = hash.replace(/^#/, "");
-    const { state, complaints } = fromLink(hash);
+  private open(link: string): void {
+    const { state, complaints } = fromLink(link);
     this.state = state;
     this.tell(complaints.join(" "));
     [this.ready, this.frame] = [null, null];
@@ -209,8 +206,6 @@ export class Playground implements Transport {
     if (this.ready) this.stage.setup(this.ready, this.state, this.look, this.scale);
   }
 
-  private drawn: Frame | null = null;
-
   private tick(ms: number, now: number): void {
     if (this.restartAt && now >= this.restartAt) this.start(this.state.at === null);
     const { frame, ready } = this;
@@ -222,16 +217,7 @@ export class Playground implements Transport {
       this.story.show(this.state, frame, ready);
     }
     this.stage.tick(ms, this.reduced.matches || !this.playing);
-    if (now - this.linkAt > LINK_MS) this.writeLink(now);
-  }
-
-  private writeLink(now: number): void {
-    this.linkAt = now;
-    if (location.protocol === "about:") return; // inside a notebook there is no address to write to
-    const link = toLink(this.state);
-    if (link === this.written) return; // nothing is new: an address that was just typed stays, and is about to be read
-    this.written = link;
-    history.replaceState(null, "", link ? `#${link}` : location.pathname + location.search);
+    this.address.write(() => toLink(this.state), now);
   }
 
   private tell(text: string): void {
