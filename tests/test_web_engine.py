@@ -258,3 +258,22 @@ def test_a_lane_whose_loss_is_not_finite_stands_still(tmp_path: Path) -> None:
     assert answer["finite"] is True
     assert answer["standsStill"] is True
     assert answer["beforeItFell"] is None
+
+
+def test_the_engines_own_draws_have_the_right_sizes_and_lead_to_the_limits(tmp_path: Path) -> None:
+    """All lanes begin with the same W; F is about as long as W and knows nothing of it, and ends where theory says."""
+    racers = [runner("pfa", 10), runner("pfa", 1), runner("pfa-o")]
+    fading = config(*racers, dataset="digits", hidden=[64, 64], lr=0.05, strongDecay=0.03, strongSteps=5000)
+    answer = call("draws", {"config": fading, "steps": 500}, tmp_path)
+    outs, ins = [64, 64, 10], [196, 64, 64]
+    xavier = [math.sqrt(2 / (out + fan_in)) for out, fan_in in zip(outs, ins, strict=True)]
+    for lane in answer["first"]:
+        assert lane["W"] == answer["first"][0]["W"]
+        assert lane["sizeW"] == pytest.approx(xavier, rel=0.1)
+        assert lane["angles"] == pytest.approx([90, 90, 90], abs=7)
+    # F = B R: each entry is a sum of mid products of B, of variance 1/mid, and R, of variance 2/(mid + in)
+    for lane, mids in zip(answer["first"], ([640, 640, 100], [64, 64, 10], [64, 64, 10]), strict=True):
+        expected = [math.sqrt(2 / (mid + fan_in)) for mid, fan_in in zip(mids, ins, strict=True)]
+        assert lane["sizeF"] == pytest.approx(expected, rel=0.2)
+    for angles, rule in zip(answer["last"], (pe.PFA(ratio=10), pe.PFA(ratio=1), pe.PFAo()), strict=True):
+        assert angles[:2] == pytest.approx([rule.limit(64)] * 2, abs=1.5), rule

@@ -5,7 +5,8 @@
  * are those of pfa_edu/rules: the same names, the same equations, tested against each other.
  */
 import type { SignKind } from "../contract";
-import { carry } from "./matrix";
+import { carry, outer } from "./matrix";
+import { bunches } from "./pairs";
 import type { Pair } from "./pairs";
 import { Rng, xavierBound } from "./rng";
 import { sgd } from "./sgd";
@@ -108,7 +109,7 @@ export class SignSymmetric extends Fixed {
  *
  * G = B Bᵀ (out, out), E = B R₀ - G W₀ (out, in), a = what the optimiser makes of the number 1 with a zero gradient: the
  * part of the random start that is left. pfa_edu/rules/product.py says why this is F = B R with R learning by Bᵀ ∇W.
- * B and R₀ are drawn a mid neuron at a time, `pairs`, and forgotten.
+ * B and R₀ are drawn a bunch of mid neurons at a time, from `pairs`, and forgotten.
  */
 export class ClosedProduct extends Fixed {
   private readonly G: Float32Array | null; // null: the identity, PFA-o's
@@ -119,15 +120,12 @@ export class ClosedProduct extends Fixed {
   constructor(at: Place, pairs: Iterable<Pair>, orthogonal: boolean, take: Take) {
     super(at, new Float32Array(at.W.length));
     const { out, fanIn, W } = at;
-    const G = new Float64Array(out * out), E = new Float64Array(out * fanIn);
-    for (const { b, r } of pairs) {
-      for (let o = 0; o < out; o++) {
-        for (let i = 0; i < fanIn; i++) E[o * fanIn + i] += b[o] * r[i];
-        if (!orthogonal) for (let p = 0; p < out; p++) G[o * out + p] += b[o] * b[p];
-      }
+    this.E = new Float32Array(out * fanIn);
+    this.G = orthogonal ? null : new Float32Array(out * out);
+    for (const { b, r, n } of bunches(pairs, out, fanIn)) {
+      outer(b, r, this.E, n, out, fanIn, true);
+      if (this.G) outer(b, b, this.G, n, out, out, true);
     }
-    this.G = orthogonal ? null : Float32Array.from(G);
-    this.E = Float32Array.from(E);
     carryGW(this.G, W, this.E, out, fanIn, -1);
     this.fading = take(2);
     this.fading[0] = 1;

@@ -115,9 +115,9 @@ export function carry(
   multiply(X, plain(k), M, plain(m), Y, n, m, k, scale, add);
 }
 
-/** G = Dᵀ H: the weight's gradient, δ hᵀ summed over the batch. D (n, out), H (n, in), G (out, in). */
+/** G = Dᵀ H, or G + it: the weight's gradient, δ hᵀ summed over the batch. D (n, out), H (n, in), G (out, in). */
 export function outer(
-  D: Float32Array, H: Float32Array, G: Float32Array, n: number, out: number, fanIn: number,
+  D: Float32Array, H: Float32Array, G: Float32Array, n: number, out: number, fanIn: number, add = false,
 ): void {
-  multiply(D, transposed(out), H, plain(fanIn), G, out, fanIn, n);
+  multiply(D, transposed(out), H, plain(fanIn), G, out, fanIn, n, 1, add);
 }

@@ -7,6 +7,12 @@ export interface Pair {
   r: ArrayLike<number>; // (in,): plastic
 }
 
+export interface Bunch {
+  b: Float32Array;
+  r: Float32Array;
+  n: number;
+}
+
 /** Of given B (out, mid) and R (mid, in), row-major. */
 export function* givenPairs(B: ArrayLike<number>, R: ArrayLike<number>, out: number, fanIn: number): Iterable<Pair> {
   const mid = B.length / out;
@@ -43,6 +49,20 @@ export function* orthogonalPairs(rng: Rng, { out, fanIn }: Place): Iterable<Pair
   }
   const bound = xavierBound(out, fanIn);
   for (const b of columns) yield { b, r: Float64Array.from({ length: fanIn }, () => rng.within(bound)) };
+}
+
+/** The pairs of so many mid neurons below one another: b (n, out), r (n, in). The arrays are used again. */
+export function* bunches(pairs: Iterable<Pair>, out: number, fanIn: number): Iterable<Bunch> {
+  const most = 128, b = new Float32Array(most * out), r = new Float32Array(most * fanIn);
+  let n = 0;
+  for (const pair of pairs) {
+    b.set(pair.b, n * out);
+    r.set(pair.r, n * fanIn);
+    if (++n < most) continue;
+    yield { b, r, n };
+    n = 0;
+  }
+  if (n) yield { b, r, n };
 }
 
 function dot(u: Float64Array, v: Float64Array): number {
