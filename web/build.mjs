@@ -4,7 +4,8 @@
 //                                        not load a worker from a file
 //   src/index.html, src/view/main.ts, src/*.css and that string  ->  index.html
 //
-// The output is committed and has to be the same everywhere: esbuild is pinned, and nothing here depends on paths or time.
+// The output is committed and has to be the same everywhere: esbuild is pinned, and nothing here depends on paths or
+// time.
 import { readFileSync, readdirSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,8 +1,8 @@
 /**
  * What the page and whoever trains say to each other.
  *
- * A worker trains (engine/worker.ts); the view sends a Command, and draws the latest Message. Every Frame is complete in
- * itself, so the view may skip frames, and needs no memory of earlier ones.
+ * A worker trains (engine/worker.ts); the view sends a Command, and draws the latest Message. Every Frame is complete
+ * in itself, so the view may skip frames, and needs no memory of earlier ones.
  *
  * Shapes: matrices are row-major Float32Arrays, W (out, in) as in torch: W[o * in + i] leads from input i to output o.
  * Layers are counted from the input, 0 to L - 1; sizes = [inputs, hidden..., classes] has L + 1 entries.
@@ -93,12 +93,12 @@ export interface RunFrame {
   fellAt: number | null; // the step whose loss was no longer finite; it stands still since
   loss: number; // on the last training batch; NaN at step 0
   accuracy: number; // percent of the test set, at `measured`
-  gradientAngle: number[]; // [layer], to backprop's gradient for the same weights and the same probe batch, at `measured`
+  gradientAngle: number[]; // [layer], to backprop's gradient at the same weights and samples, at `measured`
   measured: number; // the step of these two: `step` itself at rest, at most a few dozen steps before it in full flight
   pathAngle: number[]; // [layer] between F and W, at `step`; all NaN for dfa, which has no F
   normRatio: number[]; // [layer] ‖F‖ / ‖W‖
   /** W (out, in) and F of the same shape for every layer; dfa: F is D (classes, in), from the output's error to the
-   * layer's input. F of layer 0 exists, but carries nothing: no error is sent below the input. Null if not asked for. */
+   * layer's input. F of layer 0 exists, but carries nothing: no error goes below the input. Null if not asked for. */
   weights: { W: Float32Array; F: Float32Array }[] | null;
   activations: Float32Array[]; // [L + 1]: the shown sample's input, hidden activities after ReLU, class probabilities
   errors: Float32Array[]; // [L + 1]: errors[l + 1] = dL/da of layer l by the rule; errors[0] is empty

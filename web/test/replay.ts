@@ -46,9 +46,12 @@ class Page {
 
 /** All numbers of the networks at a frame, as one string of bits. */
 function bits(frame: Frame): string {
-  const parts = frame.runs.flatMap((run) => [...run.weights!.flatMap(({ W, F }) => [W, F]), ...run.activations, ...run.errors]);
+  const parts = frame.runs.flatMap((run) => [
+    ...run.weights!.flatMap(({ W, F }) => [W, F]), ...run.activations, ...run.errors,
+  ]);
   const curves = frame.curves.runs.flatMap((run) => [run.loss, run.accuracy, run.pathAngle, run.gradientAngle]);
-  return [...parts, ...curves].map((part) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength).join()).join("|");
+  const bytes = (part: Float32Array): Uint8Array => new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+  return [...parts, ...curves].map((part) => bytes(part).join()).join("|");
 }
 
 export function main({ config, far }: { config: Config; far: number }): unknown {

@@ -10,7 +10,8 @@ const folder = mkdtempSync(join(tmpdir(), "pfa-web-"));
 try {
   const outfile = join(folder, "bundle.mjs");
   const entry = join(dirname(fileURLToPath(import.meta.url)), `${name}.ts`);
-  await build({ entryPoints: [entry], bundle: true, format: "esm", outfile, loader: { ".txt": "text" }, logLevel: "error" });
+  const loader = { ".txt": "text" };
+  await build({ entryPoints: [entry], bundle: true, format: "esm", outfile, loader, logLevel: "error" });
   const { main } = await import(pathToFileURL(outfile));
   const cpuSeconds = () => process.cpuUsage().user / 1e6;
   writeFileSync(to, JSON.stringify(await main(JSON.parse(readFileSync(from, "utf8")), cpuSeconds)));

@@ -34,8 +34,8 @@ function checkRatio(ratio: number, out: number): void {
   const mid = Math.max(1, middles(ratio, out));
   if (Math.abs(ratio * out - mid) > 1e-6) {
     throw new ConfigError(
-      `ratio ${ratio} gives ${+(ratio * out).toPrecision(6)} mid neurons for a layer of ${out} outputs, and it has to ` +
-        `be a whole number: ratio ${+(mid / out).toPrecision(6)} would give ${mid}`,
+      `ratio ${ratio} gives ${+(ratio * out).toPrecision(6)} mid neurons for a layer of ${out} outputs, and it has ` +
+        `to be a whole number: ratio ${+(mid / out).toPrecision(6)} would give ${mid}`,
     );
   }
 }

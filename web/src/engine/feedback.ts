@@ -107,8 +107,8 @@ export class SignSymmetric extends Fixed {
 /**
  * PFA and PFA-o in closed form: F = G W + a E, at a cost that does not depend on the number of mid neurons.
  *
- * G = B Bᵀ (out, out), E = B R₀ - G W₀ (out, in), a = what the optimiser makes of the number 1 with a zero gradient: the
- * part of the random start that is left. pfa_edu/rules/product.py says why this is F = B R with R learning by Bᵀ ∇W.
+ * G = B Bᵀ (out, out), E = B R₀ - G W₀ (out, in), a = what the optimiser makes of the number 1 with a zero gradient:
+ * the part of the random start that is left. pfa_edu/rules/product.py says why this is F = B R with R learning by Bᵀ ∇W.
  * B and R₀ are drawn a bunch of mid neurons at a time, from `pairs`, and forgotten.
  */
 export class ClosedProduct extends Fixed {
@@ -157,7 +157,9 @@ export class ClosedProduct extends Fixed {
 }
 
 /** into += sign · G W, all (out, in). */
-function carryGW(G: Float32Array | null, W: Float32Array, into: Float32Array, out: number, fanIn: number, sign: 1 | -1) {
+function carryGW(
+  G: Float32Array | null, W: Float32Array, into: Float32Array, out: number, fanIn: number, sign: 1 | -1,
+): void {
   if (G) carry(G, W, into, out, out, fanIn, sign, true);
   else for (let i = 0; i < W.length; i++) into[i] += sign * W[i];
 }

@@ -24,7 +24,7 @@ export class Lane {
   readonly alignsByDecay: boolean;
   loss = NaN; // on the last batch, before its step
   fellAt: number | null = null; // the step whose loss was not finite: the lane stands still since
-  private readonly held: Float32Array[] = []; // all that a step changes: W, b, their momenta, what learns in the feedback
+  private readonly held: Float32Array[] = []; // all that a step changes: W, b, momenta, what learns in the feedback
   private readonly velocities: { W: Float32Array; b: Float32Array }[];
   private readonly pass: Pass;
 

@@ -48,7 +48,7 @@ export class Meter {
   /** `probe`: the samples of the gradient angle. */
   constructor(private readonly probe: Samples, private readonly test: Samples) {}
 
-  /** Per layer, the angle between the rule's gradient and backprop's, same weights, same probe; NaN where one is zero. */
+  /** Per layer, the angle between the rule's gradient and backprop's, same weights and samples; NaN where one is 0. */
   gradientAngles(lane: Lane): number[] {
     const { probe: pass, own } = this.room(lane), { sizes, W } = lane.net, n = this.probe.y.length;
     pass.forward(this.probe.x, n);

@@ -60,7 +60,7 @@ export class Pass {
     }
   }
 
-  /** Gradients of the weights, the error carried back by `feedback`, a layer each; backprop's own without one. */
+  /** Gradients of all weights. `send` carries an error back through layer l: δ of its output to dL/dh of its input. */
   backward(n: number, send: (l: number, n: number, into: Float32Array) => void): void {
     const { sizes, W } = this.net;
     for (let l = W.length - 1; l >= 0; l--) {

@@ -123,7 +123,8 @@ export class Player {
 
   private frame(): void {
     const start = this.now();
-    const frame: Frame = this.framer!.frame(this.show, { playing: this.playing, speed: this.pace.speed, exact: !this.busy });
+    const standing = { playing: this.playing, speed: this.pace.speed, exact: !this.busy };
+    const frame: Frame = this.framer!.frame(this.show, standing);
     this.tell(frame);
     this.framed = start;
     this.rest = Math.max(FRAME_MS, (1 + FRAME_SHARE) * (this.now() - start));

@@ -52,7 +52,9 @@ const add = (local: number, n: number): number[] => {
 };
 const load = (at: number, offset: number): number[] => [...get(at), 0xfd, 0x00, 2, offset]; // four floats
 const spread = (at: number, offset: number): number[] => [...get(at), 0xfd, 0x09, 2, offset]; // one float, four times
-const store = (at: number, offset: number, local: number): number[] => [...get(at), ...get(local), 0xfd, 0x0b, 2, offset];
+const store = (at: number, offset: number, local: number): number[] => [
+  ...get(at), ...get(local), 0xfd, 0x0b, 2, offset,
+];
 const ZEROS = [0xfd, 0x0c, ...new Array<number>(16).fill(0)];
 const TIMES = [0xfd, 0xe6, 0x01], PLUS = [0xfd, 0xe4, 0x01];
 
