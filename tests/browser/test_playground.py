@@ -152,6 +152,17 @@ def test_the_address_holds_everything(visit):
     assert again.evaluate(BITS) == bits
 
 
+def test_a_short_link_is_enough(visit):
+    """Data or a step of the story bring what suits them; what else the link says goes before it."""
+    page = visit("data=moons&at=0&lr=0.3")
+    config = state(page)["config"]
+    assert (config["hidden"], config["lr"], config["dataset"]) == ([32, 32], 0.3, "moons")
+    page.wait_for_function("location.hash === '#data=moons&lr=0.3&at=0'")
+    story = visit("story=4")
+    assert [one["rule"] for one in state(story)["config"]["runners"]] == ["pfa", "fa", "bp"]
+    assert state(story)["at"] == 0
+
+
 def test_a_link_with_a_mistake_says_so(visit):
     page = visit("rules=pfa&lr=fast&sead=3&at=0")
     told = page.locator(".notice").inner_text()

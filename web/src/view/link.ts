@@ -3,7 +3,7 @@
  *
  *     #rules=fa,pfa:40&data=spirals&hidden=16,16&seed=3&at=250
  *
- * What has its usual value, or that of the story's step, is left out. A value that cannot be is left at its usual one, and said.
+ * What has its usual value for the data, or for the story's step, is left out. A value that cannot be is left at its usual one, and said.
  */
 
 import { LIMITS, type Config, type DatasetName, type RuleName, type Runner, type SignKind } from "../contract";
@@ -84,15 +84,20 @@ const FIELDS: Field[] = [
 ];
 
 export function toLink(state: State): string {
-  const usual = state.story ? presetState(state.story) : startState();
-  const told = FIELDS.filter((field) => field.key === "story" ? state.story > 0 : field.write(state) !== field.write(usual));
+  const usual = usualFor(state.story, state.config.dataset);
+  const told = FIELDS.filter(({ key, write }) => {
+    if (key === "story") return state.story > 0;
+    if (key === "data" && !state.story) return state.config.dataset !== "digits";
+    return write(state) !== write(usual);
+  });
   return told.map((field) => `${field.key}=${field.write(state)}`).join("&");
 }
 
 /** The state that a link means, and what in it could not be read. */
 export function fromLink(hash: string): { state: State; complaints: string[] } {
-  const story = /(^|[#&])story=([1-5])(&|$)/.exec(hash); // what it leaves out is as the story's step has it
-  const state = story ? presetState(Number(story[2])) : startState();
+  const told = (key: string) => new RegExp(`(?:^|[#&])${key}=([^&]*)`).exec(hash)?.[1] ?? "";
+  const data = told("data") as DatasetName;
+  const state = usualFor(/^[1-5]$/.test(told("story")) ? Number(told("story")) : 0, DATA.includes(data) ? data : "digits");
   const complaints: string[] = [];
   for (const part of hash.replace(/^#/, "").split("&").filter(Boolean)) {
     const [key, text = ""] = part.split("=").map(decodeURIComponent);
@@ -106,6 +111,11 @@ export function fromLink(hash: string): { state: State; complaints: string[] } {
   }
   state.shown = Math.min(state.shown, state.config.runners.length - 1);
   return { state, complaints };
+}
+
+/** What a link that says no more means. */
+function usualFor(story: number, dataset: DatasetName): State {
+  return story ? presetState(story) : startState(dataset);
 }
 
 function runnerText(one: Runner): string {

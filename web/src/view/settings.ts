@@ -4,7 +4,7 @@ import type { DatasetName, RuleName } from "../contract";
 import type { Change } from "./controls";
 import { build, options, part } from "./dom";
 import { RULES, RULE_NAMES } from "./looks";
-import { BATCHES, RATES, runner, WIDTHS, withFading, type State } from "./state";
+import { BATCHES, RATES, runner, suited, WIDTHS, withFading, type State } from "./state";
 
 const RULE_OPTIONS: [string, string][] = [["", "none"], ...RULE_NAMES.map((name): [string, string] => [name, RULES[name].label])];
 const DATA: [DatasetName, string][] = [
@@ -78,11 +78,9 @@ function setRunner(state: State, place: number, text: string): void {
   state.shown = Math.min(state.shown, runners.length - 1);
 }
 
-/** Points in the plane are learned by small layers in larger steps; digits need wider ones. */
+/** Other data; between points in the plane and digits, a network that suits them. */
 function setData(state: State, dataset: DatasetName): void {
-  const digits = dataset === "digits";
-  const same = digits === (state.config.dataset === "digits");
-  const suited = same ? {} : { hidden: digits ? [64, 64] : [32, 32], lr: digits ? 0.05 : 0.1 };
-  state.config = withFading({ ...state.config, ...suited, dataset });
+  const same = (dataset === "digits") === (state.config.dataset === "digits");
+  state.config = same ? withFading({ ...state.config, dataset }) : suited(state.config, dataset);
   [state.point, state.sample] = [null, 0];
 }

@@ -1,6 +1,6 @@
 /** Everything the page shows follows from one State, and a State fits into a link: see link.ts. */
 
-import type { Config, Runner, RuleName } from "../contract";
+import type { Config, DatasetName, Runner, RuleName } from "../contract";
 
 export type ChartName = "gradient" | "path" | "loss";
 export type Theme = "auto" | "light" | "dark";
@@ -56,9 +56,15 @@ export const START_CONFIG: Config = withFading({
   seed: 1,
 });
 
-export function startState(): State {
+/** What suits a data set: points in the plane are learned by small layers in larger steps, digits need wider ones. */
+export function suited(config: Config, dataset: DatasetName): Config {
+  const change = dataset === "digits" ? { hidden: [64, 64], lr: 0.05 } : { hidden: [32, 32], lr: 0.1 };
+  return withFading({ ...config, ...change, dataset });
+}
+
+export function startState(dataset: DatasetName = "digits"): State {
   return {
-    config: structuredClone(START_CONFIG), speed: 50, shown: 0, chart: "gradient", sample: 0, point: null, story: 0,
+    config: suited(structuredClone(START_CONFIG), dataset), speed: 50, shown: 0, chart: "gradient", sample: 0, point: null, story: 0,
     answer: null, theme: "auto", lecture: false, at: null,
   };
 }
