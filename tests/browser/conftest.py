@@ -162,7 +162,7 @@ def lab(home) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def voila(home) -> Iterator[str]:
-    """The address of the race as a page, as ``make app`` serves it, with less patience for a page that was closed."""
+    """The address of the race as a page, as ``make voila`` serves it, with less patience for a page that was closed."""
     page = home / "notebooks" / "app" / "race.ipynb"
     notebook = json.loads(page.read_text(encoding="utf-8"))
     hurry = "from pfa_edu.lessons.explorers import live\nlive.BEAT_S, live.ALONE_S = 1.0, 15.0\n"

@@ -108,8 +108,8 @@ export class SignSymmetric extends Fixed {
  * PFA and PFA-o in closed form: F = G W + a E, at a cost that does not depend on the number of mid neurons.
  *
  * G = B Bᵀ (out, out), E = B R₀ - G W₀ (out, in), a = what the optimiser makes of the number 1 with a zero gradient:
- * the part of the random start that is left. pfa_edu/rules/product.py says why this is F = B R with R learning by Bᵀ ∇W.
- * B and R₀ are drawn a bunch of mid neurons at a time, from `pairs`, and forgotten.
+ * the part of the random start that is left. pfa_edu/rules/product.py says why this is F = B R with R learning by
+ * Bᵀ ∇W. B and R₀ are drawn a bunch of mid neurons at a time, from `pairs`, and forgotten.
  */
 export class ClosedProduct extends Fixed {
   private readonly G: Float32Array | null; // null: the identity, PFA-o's
