@@ -29,7 +29,6 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_static", "**.ipynb_checkpoints"]
-suppress_warnings = ["toc.empty_glob"]  # index.md has a place for a page that need not be there
 
 html_theme = "furo"
 html_title = f"pfa_edu {release}"
