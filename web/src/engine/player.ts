@@ -10,7 +10,7 @@ import { Framer, ready } from "./frames";
 import { Race } from "./race";
 
 const SLICE_MS = 8;
-const FRAME_MS = 1000 / 60 - 1; // between two frames; a little less, so that a timer's grain costs no frame
+const FRAME_MS = 1000 / 60; // between two frames at least
 const FRAME_SHARE = 3; // after a frame that took 10 ms comes no other for 30 ms: most of the time is for training
 const SEEKING_MS = 150; // on the way to where a seek leads: a sign of life, not a film
 const CALM = 30; // steps a second up to which every frame is measured exactly
