@@ -5,7 +5,7 @@
  * so that the picture moves smoothly however fast the training is.
  */
 
-import type { Column, Layout } from "./layout";
+import type { Layout } from "./layout";
 import type { Palette } from "./looks";
 
 /** How a line runs: straight, through a mid neuron (PFA), or in an arc (DFA's way past the layers). */
@@ -155,9 +155,4 @@ function empty(layer: number, back: boolean, bend: Bend, size: number): Bundle {
     layer, back, bend, size, ends: new Float32Array(6 * size), post: new Int32Array(size), pre: new Int32Array(size),
     index: new Int32Array(size), value: new Float32Array(size), target: new Float32Array(size),
   };
-}
-
-/** The drawn neurons of a column that stand at both ends of a bundle's lines are given by number, not by place. */
-export function placeOf(column: Column, unit: number): number {
-  return column.units.indexOf(unit);
 }

@@ -24,17 +24,20 @@ interface Carrier {
 }
 
 export class Pulses {
-  private forward: Carrier[][] = []; // [layer]
-  private back: Carrier[][] = []; // [stop], in the order in which the error arrives
+  private run: RunFrame | null = null;
+  private forward: Bundle[][] = []; // [leg]: the layers
+  private back: Bundle[][] = []; // [leg], in the order in which the error arrives
+  private isDirect = false;
+  private carriers: Carrier[] = []; // the dots of the present leg
+  private leg = ""; // which one that is
   private phase = 0;
 
-  /** Chooses the dots anew: the lines that carry most of the shown sample's activity, and of its error. */
+  /** The newest activity and error. A leg's dots are chosen when it begins, so that none changes its way half way. */
   take(run: RunFrame, forward: Bundle[], back: Bundle[], isDirect: boolean): void {
-    this.forward = forward.map((bundle) => strongest(bundle, run.activations[bundle.layer], bundle.pre));
+    [this.run, this.isDirect] = [run, isDirect];
+    this.forward = forward.map((bundle) => [bundle]);
     const stops = [...back].reverse(); // from the output down
-    const source = (bundle: Bundle) => (isDirect ? run.errors.at(-1) : run.errors[bundle.layer + 1]);
-    const carried = stops.map((bundle) => strongest(bundle, source(bundle), bundle.post));
-    this.back = isDirect ? [carried.flat()] : carried; // direct feedback reaches all layers at once
+    this.back = isDirect ? [stops] : stops.map((bundle) => [bundle]); // direct feedback reaches all layers at once
   }
 
   /** The share of the round that is over, for neurons that light up: forward then back. */
@@ -57,11 +60,12 @@ export class Pulses {
   }
 
   /** `progress`: 0 to 1 over all the legs of this way. */
-  private dots(pen: CanvasRenderingContext2D, legs: Carrier[][], progress: number, layout: Layout, look: Palette): void {
+  private dots(pen: CanvasRenderingContext2D, legs: Bundle[][], progress: number, layout: Layout, look: Palette): void {
     if (progress < 0 || progress >= 1 || legs.length === 0) return;
     const leg = Math.floor(progress * legs.length);
+    this.begin(legs[leg], `${legs === this.back} ${leg}`);
     const t = smooth(progress * legs.length - leg);
-    for (const carrier of legs[leg]) {
+    for (const carrier of this.carriers) {
       const radius = (1.4 + 2.6 * carrier.size) * layout.scale;
       pen.fillStyle = carrier.plus ? look.plus : look.minus;
       for (let tail = 3; tail >= 0; tail--) {
@@ -76,6 +80,18 @@ export class Pulses {
       }
     }
     pen.globalAlpha = 1;
+  }
+
+  /** Chooses a leg's dots: the lines that carry most of the shown sample's activity, or of its error. */
+  private begin(bundles: Bundle[], leg: string): void {
+    const stays = leg === this.leg && this.carriers.every(({ bundle }) => bundles.includes(bundle));
+    if (stays || !this.run) return;
+    const { activations, errors } = this.run;
+    this.leg = leg;
+    this.carriers = bundles.flatMap((bundle) => {
+      if (!bundle.back) return strongest(bundle, activations[bundle.layer], bundle.pre);
+      return strongest(bundle, this.isDirect ? errors.at(-1) : errors[bundle.layer + 1], bundle.post);
+    });
   }
 }
 
