@@ -67,7 +67,20 @@ def look(net: nn.Module, loss: float, test: Samples, probe: Samples) -> dict[str
         "pathAngle": list((nan | pe.path_alignment(net)).values()),
         "normRatio": list((nan | pe.norm_ratio(net)).values()),
         "gradientAngle": list(pe.gradient_angle(net, nnf.cross_entropy, probe.x, probe.y).values()),
-    }
+    } | one_sample(net, test.x[:1], test.y[:1])
+
+
+def one_sample(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, list[Tensor]]:
+    """What the page draws of a shown sample: every layer's activity, and the error that the rule brings it."""
+    outs: list[Tensor] = []
+    hooks = [layer.register_forward_hook(lambda _, __, out: outs.append(out)) for layer in layers(net).values()]
+    net.eval()  # brSF keeps its magnitudes
+    errors = torch.autograd.grad(nnf.cross_entropy(net(x), y), outs)
+    net.train()
+    for hook in hooks:
+        hook.remove()
+    hidden = [out.detach().relu()[0] for out in outs[:-1]]
+    return {"activations": [*hidden, outs[-1].detach().softmax(1)[0]], "errors": [error[0] for error in errors]}
 
 
 def trained(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -5,6 +5,7 @@ import type { Feedback, Place, Take } from "../src/engine/feedback";
 import { Lane } from "../src/engine/lane";
 import { Meter, pathMeasures } from "../src/engine/measure";
 import type { Samples } from "../src/engine/measure";
+import { Pass } from "../src/engine/network";
 import { givenPairs } from "../src/engine/pairs";
 import { RULES } from "../src/engine/rules";
 
@@ -44,7 +45,7 @@ export function main(input: Input): unknown {
   const meter = new Meter(samples(input.probe), samples(input.test)), told: unknown[] = [];
   const { lr, momentum, weightDecay, strongDecay, strongSteps } = input.pace;
   for (let step = 0; step <= input.batches.length; step++) {
-    if (input.looks.includes(step)) told.push(look(lane, meter));
+    if (input.looks.includes(step)) told.push(look(lane, meter, samples(input.test)));
     if (step === input.batches.length) break;
     const { x, y } = samples(input.batches[step]);
     const decay = RULES[runner.rule].alignsByDecay && step < strongSteps ? strongDecay : weightDecay;
@@ -74,8 +75,11 @@ function made(runner: Runner, given: Given, place: Place, take: Take): Feedback 
   return feedback;
 }
 
-function look(lane: Lane, meter: Meter): unknown {
-  const { angles, ratios } = pathMeasures(lane);
+function look(lane: Lane, meter: Meter, { x, y }: Samples): unknown {
+  const { angles, ratios } = pathMeasures(lane), one = new Pass(lane.net, 1); // of the first test sample, as it is shown
+  one.forward(x, 1);
+  one.compare(y, 1);
+  one.backward(1, one.by(lane.feedback));
   return {
     W: lane.net.W.map((W) => [...W]),
     b: lane.net.b.map((b) => [...b]),
@@ -85,6 +89,8 @@ function look(lane: Lane, meter: Meter): unknown {
     pathAngle: angles,
     normRatio: ratios,
     gradientAngle: meter.gradientAngles(lane),
+    activations: one.h.slice(1).map((h) => [...h]),
+    errors: one.delta.slice(1).map((delta) => [...delta]),
   };
 }
 
