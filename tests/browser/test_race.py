@@ -86,6 +86,13 @@ def test_race_in_jupyterlab(lab, reader):
     reader.press("Pause")
     assert reader.error() == ""
 
+    (shown,) = (f for f in reader.page.frames if f.url == "about:srcdoc")  # the playground, in its cell
+    shown.wait_for_function("window.playground && window.playground.frame")
+    assert shown.evaluate("playground.frame.step") == 0, "it waits until Play is pressed"
+    shown.evaluate("playground.play()")
+    shown.wait_for_function("playground.frame.step > 5")
+    shown.evaluate("playground.pause()")
+
 
 def test_race_as_a_voila_page(voila, reader):
     page = reader.page
