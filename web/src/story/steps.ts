@@ -11,7 +11,9 @@ import { START_CONFIG, runner, startState, withFading, type ChartName, type Stat
 /** What was measured at step `until`, of each run. */
 export interface Seen {
   accuracy: number[]; // [runner], percent
+  steady: number[]; // [runner], percent: the mean of the last 200 steps, for a verdict that no single step decides
   path: number[][]; // [runner][layer >= 1], degrees
+  start: number[][]; // the same at step 0
   gradient: number[][]; // [runner][hidden layer], degrees: the mean of the last 200 steps
 }
 
@@ -49,14 +51,14 @@ export const STEPS: Step[] = [
   },
   {
     name: "Random feedback learns",
-    say: "Now the error comes back through random synapses that never change (FA ▼). They know nothing of the forward synapses: 90° between them.",
+    say: "Now the error comes back through random synapses that never change (FA ▼). They know nothing of the forward synapses: the angle between them is near 90°.",
     question: "Will the network learn?",
     choices: ["No, it stays near 10 %", "Yes, it comes close to backprop", "It learns, then forgets again"],
     config: { ...START_CONFIG, runners: [runner("fa"), runner("bp")], hidden: [64] },
     shown: 0, speed: 50, chart: "path", until: 500,
-    judge: ({ accuracy: [fa, bp], path }) => ({
-      right: fa < 20 ? 0 : bp - fa < 10 ? 1 : 2,
-      told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. The feedback did not move, so the forward synapses turned towards it: from 90° to ${degrees(path[0][0])}.`,
+    judge: ({ accuracy: [fa, bp], steady, path, start }) => ({
+      right: steady[0] < 20 ? 0 : steady[1] - steady[0] < 15 ? 1 : 2,
+      told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. The feedback did not move, so the forward synapses turned towards it: from ${degrees(start[0][0])} to ${degrees(path[0][0])}.`,
     }),
   },
   {
@@ -66,8 +68,8 @@ export const STEPS: Step[] = [
     choices: ["Less than 5 points", "5 to 15 points", "More than 15 points"],
     config: { ...DEEP, runners: [runner("fa"), runner("bp")] },
     shown: 0, speed: 100, chart: "gradient", until: 600,
-    judge: ({ accuracy: [fa, bp], gradient }) => ({
-      right: bp - fa < 5 ? 0 : bp - fa <= 15 ? 1 : 2,
+    judge: ({ accuracy: [fa, bp], steady, gradient }) => ({
+      right: steady[1] - steady[0] < 5 ? 0 : steady[1] - steady[0] <= 15 ? 1 : 2,
       told: `FA reaches ${percent(fa)}, backprop ${percent(bp)}. Over the last 200 steps, the hidden layers' changes were ${degrees(mean(gradient[0]))} away from backprop's on average; 90° would be no better than chance.`,
     }),
   },
@@ -78,8 +80,8 @@ export const STEPS: Step[] = [
     choices: ["With random feedback", "Half way", "With backprop"],
     config: { ...DEEP, runners: [runner("pfa"), runner("fa"), runner("bp")] },
     shown: 0, speed: 100, chart: "path", until: 600,
-    judge: ({ accuracy: [pfa, fa, bp], path }) => {
-      const share = (pfa - fa) / (bp - fa);
+    judge: ({ accuracy: [pfa, fa, bp], steady, path }) => {
+      const share = (steady[0] - steady[1]) / (steady[2] - steady[1]); // of the way from FA to backprop
       return {
         right: share < 0.25 ? 0 : share < 0.75 ? 1 : 2,
         told: `PFA reaches ${percent(pfa)}, FA ${percent(fa)}, backprop ${percent(bp)}. PFA's feedback has turned to ${degrees(mean(path[0]))} from the forward synapses on average: the lower half is nearly a mirror image now, and nothing was copied.`,
@@ -120,7 +122,9 @@ export function seenAt(step: Step, ready: Ready, frame: Frame): Seen | null {
   const points = Array.from(steps.keys()).filter((p) => steps[p] > step.until - 200 && steps[p] <= step.until);
   return {
     accuracy: runs.map((run) => run.accuracy[k]),
+    steady: runs.map((run) => mean(points.map((p) => run.accuracy[p]))),
     path: runs.map((run) => Array.from(run.pathAngle.subarray(k * layers + 1, (k + 1) * layers))),
+    start: runs.map((run) => Array.from(run.pathAngle.subarray(1, layers))),
     gradient: runs.map((run) => Array.from({ length: layers - 1 }, (_, l) => mean(points.map((p) => run.gradientAngle[p * layers + l])))),
   };
 }
