@@ -89,8 +89,8 @@ The numbers that lessons 3, 7, 8, 9 and 10 show come from real runs, which are k
 def fingerprint(stem: str) -> str:
     """Of all that an executed lesson depends on: its cells, the package, the results that it shows, torch."""
     seen = hashlib.sha256(f"{sys.version} {torch.__version__}".encode())
-    read = [lesson.find(stem), *sorted((ROOT / "pfa_edu").rglob("*.py")), *sorted(ROOT.glob("figures/*/results.csv"))]
-    for path in read:
+    package = [p for p in (ROOT / "pfa_edu").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    for path in [lesson.find(stem), *sorted(package), *sorted(ROOT.glob("figures/*/*.csv"))]:
         seen.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return seen.hexdigest()
 

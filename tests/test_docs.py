@@ -303,7 +303,12 @@ def test_a_lesson_is_executed_again_when_anything_it_shows_may_have_changed(tmp_
     for stem in ("03_mnist", "03_mnist", "00_the_brains_problem"):
         generated.executed(stem)
     assert runs == [("03_mnist", {"out": "out"}), ("00_the_brains_problem", {})]
-    for name in ("pfa_edu/rules/pfa.py", "figures/mnist/results.csv", "notebooks/03_mnist.ipynb"):
+    for name in (
+        "pfa_edu/rules/pfa.py",
+        "pfa_edu/web/index.html",
+        "figures/mnist/results.csv",
+        "notebooks/03_mnist.ipynb",
+    ):
         before, changed = generated.fingerprint("03_mnist"), (ROOT / name).resolve()
         read = Path.read_bytes
         with monkeypatch.context() as context:
