@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 WEB = Path(__file__).parents[1] / "web"
 REQUIRED = os.environ.get("PFA_EDU_BROWSER") == "required"
@@ -22,7 +24,9 @@ def require_node() -> None:
     """
     missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
     if not missing and REQUIRED and not installed():
-        subprocess.run(["npm", "ci"], cwd=WEB, check=True)
+        with FileLock(Path(tempfile.gettempdir()) / "pfa-edu-npm.lock"):  # tests run in two processes
+            if not installed():
+                subprocess.run(["npm", "ci"], cwd=WEB, check=True)
     why = f"{' and '.join(missing)} not installed" if missing else "web/node_modules is missing: run make web"
     if missing or not installed():
         if REQUIRED:
@@ -31,7 +35,7 @@ def require_node() -> None:
 
 
 def installed() -> bool:
-    return (WEB / "node_modules" / "esbuild").exists()
+    return (WEB / "node_modules" / ".package-lock.json").exists()  # npm writes it last
 
 
 def call(name: str, given: Any, folder: Path) -> Any:
