@@ -9,6 +9,13 @@ FA's backward pass: not right yet
 """  # noqa: E501 - what it prints is one line
 
 from .alignment import Alignment, align, check_aligning_decay, check_fading_decay, check_limit_angle
+from .attention import (
+    check_beats_control,
+    check_decoupled_steps,
+    check_gap_in_bits,
+    check_path_at_ratio_3,
+    check_query_error,
+)
 from .backward import check_fa_backward, check_kp_backward, check_pfa_backward
 from .evidence import check_difference, check_first_epoch_on_cifar, check_left_after_first_epoch, check_overtaking
 from .geometry import (
@@ -38,6 +45,8 @@ __all__ = [
     "Verdict",
     "align",
     "check_aligning_decay",
+    "check_beats_control",
+    "check_decoupled_steps",
     "check_difference",
     "check_eigenvalue_variance",
     "check_exact_error",
@@ -46,6 +55,7 @@ __all__ = [
     "check_feedback_synapses",
     "check_feedback_update",
     "check_first_epoch_on_cifar",
+    "check_gap_in_bits",
     "check_hidden_error",
     "check_kp_backward",
     "check_left_after_first_epoch",
@@ -56,9 +66,11 @@ __all__ = [
     "check_nudged_error",
     "check_overtaking",
     "check_pairs",
+    "check_path_at_ratio_3",
     "check_path_length",
     "check_pfa_backward",
     "check_pull",
+    "check_query_error",
     "check_ratio_for_density",
     "check_ratio_for_floor",
     "check_reached",
