@@ -22,7 +22,7 @@ from pfa_edu.runs import store
 from pfa_edu.train import execution
 from pfa_edu.train.noise_phase import NoiseAlignment
 from pfa_edu.train.recipe import Recipe
-from pfa_edu.train.trainer import _class_axis
+from pfa_edu.train.scoring import _class_axis
 
 
 def smoke(name, rule, **settings):

@@ -142,7 +142,7 @@ class Dataset:
         return x.to(kind).div_(255).sub_(mean).div_(std)  # in place, as it is a copy already
 
     def _constants(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Mean and std on ``device``, moved there once: while a CUDA graph is recorded nothing may come from the CPU."""
+        """Mean and std on ``device``, moved there once: no copy may be made while a CUDA graph is recorded."""
         kept = self._moved
         if (device, dtype) not in kept:
             kept[device, dtype] = tuple(torch.tensor(v, dtype=dtype, device=device) for v in (self.mean, self.std))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
-import inspect
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +17,9 @@ import torch.nn.functional as nnf
 from torch import nn
 
 from .. import data as datasets
-from .._files import held, write_csv
+from .._files import write_csv
 from .._settings import whole
 from ..errors import ConfigError, unknown
-from ..nn import models
 from ..nn.conversion import convert
 from ..nn.layer import layers
 from ..rules import Rule
@@ -37,10 +33,11 @@ from ..train.recipe import Recipe
 from ..train.step import Loss
 from ..train.trainer import Trainer
 from . import store
+from .networks import Network, made, name_of
+from .where import held_by_first, usable
 
 COLUMNS = ["rule", "seed", "epoch", "layer", "metric", "value"]
 MOST_SEED = 10**12  # the stream of an epoch is seeded by a million times as much, which has to fit into 64 bits
-Network = str | Callable[..., nn.Module]
 Data = datasets.Dataset | datasets.PictureFolder | datasets.Text
 
 
@@ -97,7 +94,7 @@ class Experiment:
         self.out = None if self.out is None else Path(self.out)
         self.skip = (self.skip,) if isinstance(self.skip, str) else tuple(self.skip)
         self.frozen = frozen_layers(self.frozen)
-        self.device = _device(self.device)
+        self.device = usable(self.device)
         self.execution.check(torch.device(self.device))
         if isinstance(self.data, str) and self.data not in datasets.NAMES:
             raise unknown("dataset", self.data, datasets.NAMES)
@@ -141,7 +138,7 @@ class Experiment:
         own = {  # said only where it is not what a preset has
             "train_images": self.train_images,
             "data": self._fingerprint,
-            "loss": None if self.loss is nnf.cross_entropy else _name_of(self.loss),
+            "loss": None if self.loss is nnf.cross_entropy else name_of(self.loss),
             "optimizer": None if self.optimizer == Optimizer() else repr(self.optimizer),
             "skip": list(self.skip) or None,
             "frozen": (self.frozen if isinstance(self.frozen, int) else list(self.frozen)) or None,
@@ -156,7 +153,7 @@ class Experiment:
         ``frame``: tidy, columns rule, seed, epoch (completed; 0 = before training), layer, metric, value. It is in the
         run's metrics.csv too, brought up to date after every epoch.
         """
-        with parallel.join(_device(self.device)) as ranks, _held(self.folder, ranks) as folder:
+        with parallel.join(usable(self.device)) as ranks, held_by_first(self.folder, ranks) as folder:
             trainer = self.trainer(self.load(), ranks)
             keep = functools.partial(self.keep, trainer, folder)
             checkpoint = None if folder is None else folder / "checkpoint.pt"
@@ -191,7 +188,7 @@ class Experiment:
 
     def load(self) -> Data:
         """The data, on the device."""
-        device = _device(self.device)
+        device = usable(self.device)
         data: Data
         if isinstance(self.data, str):
             data = datasets.load(self.data, device, self.data_root, self.workers)
@@ -211,7 +208,7 @@ class Experiment:
         """A Trainer at the start of this run: the network drawn from the seed, nothing trained."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            plain = self._build(data.input_shape, data.classes)
+            plain = made(self.network, self.dataset, data.input_shape, data.classes)
             net = convert(plain, self._in_form(), skip=self.skip, init=self.init, inplace=True, verbose=False)
             first = next(iter(layers(net).values()))
             chosen = self.rule.under(self.optimizer.cls, first=True)
@@ -237,56 +234,14 @@ class Experiment:
     def _in_form(self) -> Rule:
         return self.rule.under(self.optimizer.cls)
 
-    def _build(self, input_shape: tuple[int, ...], classes: int | None) -> nn.Module:
-        if isinstance(self.network, str):
-            if classes is None:
-                raise ConfigError(
-                    f"network {self.network!r}: {self.dataset} does not say how many outputs its network has. Give the "
-                    f"network as a function that builds it, or the data their number of classes"
-                )
-            return models.build(self.network, input_shape, classes)
-        required = [p for p in inspect.signature(self.network).parameters.values() if p.default is p.empty]
-        net = self.network(input_shape, classes) if len(required) == 2 else self.network()
-        if not isinstance(net, nn.Module):
-            raise ConfigError(f"network {_name_of(self.network)} returned a {type(net).__name__}: a torch nn.Module")
-        return net
-
     @cached_property
     def _structure(self) -> str:
         """The function's name, and a hash of the layers that it builds: an edited network is another one."""
         with torch.random.fork_rng(devices=[]):
             data = self.load()
-            text = repr(self._build(data.input_shape, data.classes))
-        return f"{_name_of(self.network)} {hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+            text = repr(made(self.network, self.dataset, data.input_shape, data.classes))
+        return f"{name_of(self.network)} {hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
     def _tidy(self, trainer: Trainer) -> pd.DataFrame:
         frame = pd.DataFrame(trainer.rows, columns=["epoch", "layer", "metric", "value"])
         return frame.assign(rule=self.rule.label, seed=self.seed)[COLUMNS]
-
-
-def _name_of(function: Any) -> str:
-    return getattr(function, "__qualname__", type(function).__qualname__)
-
-
-def _device(device: str | None) -> str:
-    """The device, by default a GPU where there is one; ConfigError for one that is unknown or missing."""
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"device {device!r} is unknown: use 'cpu', or 'cuda' for an NVIDIA GPU") from error
-    if kind not in ("cpu", "cuda"):
-        raise ConfigError(f"device {device!r} is not supported: use 'cpu', or 'cuda' for an NVIDIA GPU")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {device!r}: torch finds no GPU here. Use 'cpu'")
-    return str(device)
-
-
-@contextlib.contextmanager
-def _held(folder: Path | None, ranks: parallel.Ranks) -> Iterator[Path | None]:
-    """The run's folder, made and locked by the first rank: two runs in one folder would overwrite each other."""
-    with contextlib.ExitStack() as stack:
-        if folder is not None:
-            ranks.first(lambda: stack.enter_context(held(folder)))
-        yield folder

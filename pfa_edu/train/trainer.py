@@ -25,6 +25,7 @@ from .optimizer import Optimizer
 from .progress import Progress
 from .ranks import Ranks
 from .recipe import Recipe
+from .scoring import score
 from .step import Loss
 
 _ENGINE = ("capturable", "fused", "foreach")  # settings of an optimiser that say how, not what, it computes
@@ -209,28 +210,13 @@ class Trainer:
         self.rows += self.tracker.take()
         return accuracy
 
-    @torch.no_grad()
     def _score(self, part: str) -> float | None:
-        """Records accuracy (percent) and loss on 'validation' or 'test'; returns the accuracy, None for a regression.
-
-        ``loss_fn`` is taken for a mean over the batch.
-        """
-        self.net.eval()
-        classes = True
-        totals = torch.zeros(4, dtype=torch.float64, device=self.stepper.device)  # images, labels, right, loss
-        for images, labels in self.data.pieces(part, self.ranks.rank, self.ranks.size):
-            out = self.stepper.predict(images)  # (piece, classes)
-            classes = not labels.is_floating_point()
-            loss = self.loss_fn(out, labels).double() * len(labels)
-            right = (out.argmax(_class_axis(out, labels)) == labels).sum() if classes else loss.new_zeros(())
-            counts = [torch.full_like(loss, n) for n in (len(labels), labels.numel())]
-            totals += torch.stack([*counts, right.double(), loss])
-        self.net.train()
-        images, count, right, loss = self.ranks.sum(totals).tolist()
-        if classes:
-            self.log(f"{part}_accuracy", 100 * right / count)
-        self.log(f"{part}_loss", loss / images)
-        return 100 * right / count if classes else None
+        """Records accuracy (percent) and loss on a part of the data; returns the accuracy, None for a regression."""
+        accuracy, loss = score(self.net, self.data, part, self.stepper.predict, self.loss_fn, self.ranks)
+        if accuracy is not None:
+            self.log(f"{part}_accuracy", accuracy)
+        self.log(f"{part}_loss", loss)
+        return accuracy
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
@@ -253,16 +239,3 @@ class Trainer:
                 group |= mine
             self.order.set_state(state["order"].cpu())
             self.epoch, self.rows = state["epoch"], [tuple(r) for r in state["rows"]]
-
-
-def _class_axis(out: torch.Tensor, labels: torch.Tensor) -> int:
-    """The axis of ``out`` that holds a number for each class: the one that ``labels`` lack."""
-    if out.dim() != labels.dim() + 1:
-        return 1
-    axes = [axis for axis in {1, out.dim() - 1} if out.shape[:axis] + out.shape[axis + 1 :] == labels.shape]
-    if len(axes) > 1:
-        raise ConfigError(
-            f"accuracy: of an output {tuple(out.shape)} for labels {tuple(labels.shape)}, axis 1 or the last may be "
-            f"the classes'. Give the data another length (a text another context) than there are classes"
-        )
-    return axes[0] if axes else 1
