@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import pfa_edu as pe
-from pfa_edu.lessons import equilibrium
+from pfa_edu.lessons import equilibrium, transformer_lesson, transformer_tables
 from pfa_edu.lessons import notebooks as lesson
-from pfa_edu.lessons.explorers import dimensions
+from pfa_edu.lessons.explorers import attention, dimensions
 from pfa_edu.lessons.explorers.race_engine import Race, Settings
 from pfa_edu.lessons.results import committed
 from pfa_edu.plots import published
@@ -122,6 +122,63 @@ def above_theory():
 
 def settled(rule, metric, layer):
     return lambda: value("equilibrium", rule, metric, layer=layer)
+
+
+def transformer(arm, network="gpt", metric="validation_loss", part="main", seeds=slice(None), how="mean"):
+    """Of a run's end: the mean (or ``how``) over seeds."""
+    return lambda: getattr(transformer_tables.ends(results(network), metric, part).loc[arm].dropna().loc[seeds], how)()
+
+
+def deviation(arm):
+    return lambda: transformer(arm, how="std")() * math.sqrt(2 / 3)  # divided by n, as every figure has it
+
+
+def behind_bp(arm):
+    """Nats behind backprop with the same seeds, in GPT."""
+    return lambda: transformer_tables.gaps(results("gpt")).loc[arm].mean()
+
+
+def turned(arm, metric="path_alignment", network="gpt", part="main", how="mean", block=None):
+    """Degrees, over the projections of all blocks, or of one."""
+
+    def measure():
+        rows = transformer_tables.angles(results(network), metric, part)
+        rows = rows[rows["arm"] == arm]
+        return getattr(rows["value"] if block is None else rows[rows["block"] == block]["value"], how)()
+
+    return measure
+
+
+def updates_by_kind(which):
+    """PFA's mean gradient angle of the six kinds of projection, the smallest or largest."""
+    angles = transformer_tables.angles
+    return lambda: which(
+        angles(results("gpt"), "gradient_angle").query("arm == 'pfa'").groupby("kind")["value"].mean()
+    )  # fmt: skip
+
+
+def searched(arm, lr):
+    """Validation loss after the search's last epoch, in GPT."""
+    return lambda: value_of("search", arm, 2, "validation_loss", lr=lr)
+
+
+def value_of(part, arm, epoch, metric, **which):
+    """The mean of what GPT's runs measured after an epoch of one part of the study."""
+    rows = results("gpt")
+    for column, wanted in {"part": part, "arm": arm, "epoch": epoch, "metric": metric, **which}.items():
+        rows = rows[rows[column] == wanted]
+    assert len(rows), (part, arm, epoch, metric, which)
+    return rows["value"].mean()
+
+
+def long(arm, column):
+    """Of the thirty epochs; by the name that the table has."""
+    return lambda: transformer_lesson.lowest(results("gpt")).loc[arm, column]
+
+
+@functools.cache
+def explored(angle):
+    return attention.compute(angle, depth=4)
 
 
 WEIGHTS = 784 * 512 + 512 * 512 + 512 * 10
@@ -287,6 +344,130 @@ CLAIMS = [
     # lesson 10: figures/equilibrium; the rest is in test_equilibrium.py
     ("10_equi", "homeostasis' 9° and 10°", settled("homeostasis", "error_angle", "layer 1"), 8.5, 9.5),
     ("10_equi", "homeostasis' 9° and 10°", settled("homeostasis", "error_angle", "layer 2"), 9.5, 10.5),
+    # lesson 11: the explorer, then figures/gpt and figures/vit
+    ("11_tr", "is 20° for q, k and v and 19° for up",
+     lambda: max(explored(17.5).mean(kind) for kind in "qkv"), 19.5, 20.5),
+    ("11_tr", "is 20° for q, k and v and 19° for up",
+     lambda: min(explored(17.5).mean(kind) for kind in "qkv"), 19.5, 20.5),
+    ("11_tr", "is 20° for q, k and v and 19° for up", lambda: explored(17.5).mean("up"), 18.5, 19.5),
+    ("11_tr", "by 12° and 6°", lambda: explored(17.5).mean("out"), 11.5, 12.5),
+    ("11_tr", "by 12° and 6°", lambda: explored(17.5).mean("down"), 5.5, 6.5),
+    ("11_tr", "In q it is 18° in the last block and 20.5° in the first", lambda: explored(17.5).by_kind["q"][3],
+     17.5, 18.5),
+    ("11_tr", "In q it is 18° in the last block and 20.5° in the first", lambda: explored(17.5).by_kind["q"][0],
+     20.4, 20.6),
+    ("11_tr", "q, k, v and up are at 88° to 91°",
+     lambda: min(explored(90).mean(kind) for kind in ("q", "k", "v", "up")), 87.5, 91.5),
+    ("11_tr", "q, k, v and up are at 88° to 91°",
+     lambda: max(explored(90).mean(kind) for kind in ("q", "k", "v", "up")), 87.5, 91.5),
+    ("11_tr", "out is at 35° and down at 19°", lambda: explored(90).mean("out"), 34.5, 35.5),
+    ("11_tr", "out is at 35° and down at 19°", lambda: explored(90).mean("down"), 18.5, 19.5),
+    ("11_tr", "FA lost 27 points to backprop", lambda: paper("bp", 250) - paper("fa", 250), 26.5, 27.5),
+    ("11_tr", "FA ends at 2.504 ± 0.003", transformer("fa"), 2.5035, 2.5045),
+    ("11_tr", "FA ends at 2.504 ± 0.003", deviation("fa"), 0.0025, 0.0035),
+    ("11_tr", "DFA at 2.508 ± 0.006", transformer("dfa"), 2.5075, 2.5085),
+    ("11_tr", "DFA at 2.508 ± 0.006", deviation("dfa"), 0.0055, 0.0065),
+    ("11_tr", "backprop at 1.183 ± 0.004", transformer("bp"), 1.1825, 1.1835),
+    ("11_tr", "backprop at 1.183 ± 0.004", deviation("bp"), 0.0035, 0.0045),
+    ("11_tr", "The control has 2.551 ± 0.002", transformer("frozen"), 2.5505, 2.5515),
+    ("11_tr", "The control has 2.551 ± 0.002", deviation("frozen"), 0.0015, 0.0025),
+    ("11_tr", "FA gains 0.05 nats", lambda: transformer("frozen")() - transformer("fa")(), 0.045, 0.055),
+    ("11_tr", "backprop 1.37", behind_bp("frozen"), 1.365, 1.375),
+    ("11_tr", "its loss is 2.83 at 0.003", searched("fa", 0.003), 2.825, 2.835),
+    ("11_tr", "and 2.77 at 0.01", searched("fa", 0.01), 2.765, 2.775),
+    ("11_tr", "SF comes near backprop**, at 1.273", transformer("sf"), 1.2725, 1.2735),
+    ("11_tr", "aligned from its first step, at 30°",
+     lambda: value_of("main", "sf", 0, "path_alignment"), 29.5, 30.5),
+    ("11_tr", "2.003 ± 0.288", transformer("pfa"), 2.0025, 2.0035),
+    ("11_tr", "2.003 ± 0.288", deviation("pfa"), 0.2875, 0.2885),
+    ("11_tr", "PFA-o at 1.914", transformer("pfa-o"), 1.9135, 1.9145),
+    ("11_tr", "KP at 1.943", transformer("kp"), 1.9425, 1.9435),
+    ("11_tr", "only 11° to 12° off", turned("kp", "gradient_angle"), 10.5, 12.5),
+    ("11_tr", "only 11° to 12° off", turned("pfa-o", "gradient_angle"), 10.5, 12.5),
+    ("11_tr", "PFA at ratio 1 ends at 2.524", transformer("pfa-1"), 2.5235, 2.5245),
+    ("11_tr", "between 16.9° and 18.4°", turned("pfa", how="min"), 16.85, 16.95),
+    ("11_tr", "between 16.9° and 18.4°", turned("pfa", how="max"), 18.35, 18.45),
+    ("11_tr", "At ratio 30 the mean is 10.5°", turned("pfa-30"), 10.45, 10.55),
+    ("11_tr", "at ratio 3 29.9°", turned("pfa-3"), 29.85, 29.95),
+    ("11_tr", "at ratio 1 44.9°", turned("pfa-1"), 44.85, 44.95),
+    ("11_tr", "20° to 23° off in each", updates_by_kind(min), 19.5, 23.5),
+    ("11_tr", "20° to 23° off in each", updates_by_kind(max), 19.5, 23.5),
+    ("11_tr", "SF's updates are 27° off in the last block", turned("sf", "gradient_angle", block=3), 26.5, 27.5),
+    ("11_tr", "in the last block and 51° in the first", turned("sf", "gradient_angle", block=0), 50.5, 51.5),
+    ("11_tr", "PFA's 21° and 20°", turned("pfa", "gradient_angle", block=3), 20.5, 21.5),
+    ("11_tr", "PFA's 21° and 20°", turned("pfa", "gradient_angle", block=0), 19.5, 20.5),
+    ("11_tr", "25° after five epochs", turned("pfa-o"), 24.5, 25.5),
+    ("11_tr", "after the first epoch (19°)",
+     lambda: value_of("main", "pfa", 1, "path_alignment"), 18.5, 19.5),
+    ("11_tr", "1.211 against 1.183", transformer("pfa-aligned", part="schedule"), 1.2105, 1.2115),
+    ("11_tr", "0.03 nats behind it on the same two seeds", behind_bp("pfa-aligned"), 0.025, 0.035),
+    ("11_tr", "Its F is 17.4° off", turned("pfa-aligned", part="schedule"), 17.35, 17.45),
+    ("11_tr", "its updates are 25° off", turned("pfa-aligned", "gradient_angle", part="schedule"), 24.5, 25.5),
+    ("11_tr", "Backprop itself loses 0.19 nats by it (1.373)", lambda: transformer("bp-strong", part="schedule")()
+     - transformer("bp", seeds=[0, 1])(), 0.185, 0.195),
+    ("11_tr", "Backprop itself loses 0.19 nats by it (1.373)", transformer("bp-strong", part="schedule"),
+     1.3725, 1.3735),
+    ("11_tr", "0.82 (three seeds)", behind_bp("pfa"), 0.815, 0.825),
+    ("11_tr", "helps with both seeds (1.779)", transformer("pfa-slow", part="schedule"), 1.7785, 1.7795),
+    ("11_tr", "helps with both seeds (1.779)", lambda: max(
+        transformer("pfa-slow", part="schedule", seeds=[s])() - transformer("pfa", seeds=[s])() for s in (0, 1)),
+     -9, 0),
+    ("11_tr", "Half the decay (2.256)", transformer("pfa-half", part="schedule"), 2.2545, 2.2565),
+    ("11_tr", "no phase at all (2.446)", transformer("pfa-none", part="schedule"), 2.4455, 2.4465),
+    ("11_tr", "the loss is 16 and 29 with the two seeds",
+     lambda: value_of("schedule", "pfa-noise", 0, "validation_loss", seed=0), 15.5, 16.5),
+    ("11_tr", "the loss is 16 and 29 with the two seeds",
+     lambda: value_of("schedule", "pfa-noise", 0, "validation_loss", seed=1), 28.5, 29.5),
+    ("11_tr", "the other networks have 4.7",
+     lambda: value_of("schedule", "pfa-aligned", 0, "validation_loss", seed=0), 4.6, 4.75),
+    ("11_tr", "the noise brings F to 17.7° (seed 0)",
+     lambda: value_of("schedule", "pfa-noise", 0, "path_alignment", seed=0), 17.65, 17.75),
+    ("11_tr", "It ends at 2.417", transformer("pfa-noise", part="schedule"), 2.4165, 2.4175),
+    ("11_tr", "overfit after 7 epochs", long("BP", "in epoch"), 7, 7),
+    ("11_tr", "its validation loss doubles by the end",
+     lambda: long("BP", "last loss")() / long("BP", "lowest loss")(), 1.9, 2.2),
+    ("11_tr", "KP reaches 1.207 in epoch 15", long("KP", "lowest loss"), 1.2065, 1.2075),
+    ("11_tr", "KP reaches 1.207 in epoch 15", long("KP", "in epoch"), 15, 15),
+    ("11_tr", "PFA-o 1.210 in epoch 18", long("PFA-o", "lowest loss"), 1.2095, 1.2105),
+    ("11_tr", "PFA-o 1.210 in epoch 18", long("PFA-o", "in epoch"), 18, 18),
+    ("11_tr", "PFA 1.221 in epoch 14", long("PFA", "lowest loss"), 1.2205, 1.2215),
+    ("11_tr", "PFA 1.221 in epoch 14", long("PFA", "in epoch"), 14, 14),
+    ("11_tr", "backprop had 1.224 in epoch 7", long("BP", "lowest loss"), 1.2235, 1.2245),
+    ("11_tr", "KP and PFA-o 62.1 %", long("KP", "accuracy"), 62.05, 62.15),
+    ("11_tr", "KP and PFA-o 62.1 %", long("PFA-o", "accuracy"), 62.05, 62.15),
+    ("11_tr", "backprop 62.0 %, PFA 60.6 %, SF 59.8 %", long("BP", "accuracy"), 61.95, 62.05),
+    ("11_tr", "backprop 62.0 %, PFA 60.6 %, SF 59.8 %", long("PFA", "accuracy"), 60.55, 60.65),
+    ("11_tr", "backprop 62.0 %, PFA 60.6 %, SF 59.8 %", long("SF", "accuracy"), 59.75, 59.85),
+    ("11_tr", "32.8 % and 31.1 %", long("FA", "accuracy"), 32.75, 32.85),
+    ("11_tr", "32.8 % and 31.1 %", long("DFA", "accuracy"), 31.05, 31.15),
+    ("11_tr", "bring FA from 2.50 to 2.39", long("FA", "last loss"), 2.385, 2.395),
+    ("11_tr", "51.4 % (one seed)", transformer("pfa-aligned", "vit", "test_accuracy", "schedule"), 51.35, 51.45),
+    ("11_tr", "backprop has 52.2 % and SF 50.4 %", transformer("bp", "vit", "test_accuracy"), 52.15, 52.25),
+    ("11_tr", "backprop has 52.2 % and SF 50.4 %", transformer("sf", "vit", "test_accuracy"), 50.35, 50.45),
+    ("11_tr", "The frozen network has 41.3 %", transformer("frozen", "vit", "test_accuracy"), 41.25, 41.35),
+    ("11_tr", "KP ends at 40.5 %", transformer("kp", "vit", "test_accuracy"), 40.45, 40.55),
+    ("11_tr", "PFA at 39.9 %", transformer("pfa", "vit", "test_accuracy"), 39.85, 39.95),
+    ("11_tr", "FA at 34.5 %", transformer("fa", "vit", "test_accuracy"), 34.45, 34.551),
+    ("11_tr", "Without it 34.5 % looks like learning", transformer("fa", "vit", "test_accuracy"), 34.45, 34.551),
+    ("11_tr", "DFA at 34.0 %", transformer("dfa", "vit", "test_accuracy"), 33.95, 34.05),
+    ("11_tr", "PFA-o at 29.3 %", transformer("pfa-o", "vit", "test_accuracy"), 29.25, 29.35),
+    ("11_tr", "PFA-o's F is 1.9° off", turned("pfa-o", network="vit"), 1.85, 1.95),
+    ("11_tr", "its updates are 1.6° off", turned("pfa-o", "gradient_angle", "vit"), 1.55, 1.65),
+    ("11_tr", "nearly ten points (42.7 %, one seed)", transformer("bp-strong", "vit", "test_accuracy", "schedule"),
+     42.65, 42.75),
+    ("11_tr", "end at 1.83, 2.41 and 1.77", transformer("pfa", seeds=[0]), 1.825, 1.835),
+    ("11_tr", "end at 1.83, 2.41 and 1.77", transformer("pfa", seeds=[1]), 2.405, 2.415),
+    ("11_tr", "end at 1.83, 2.41 and 1.77", transformer("pfa", seeds=[2]), 1.765, 1.775),
+    ("11_tr", "one of seed 2 would have put it ahead of KP",
+     lambda: transformer("pfa", seeds=[2])() - transformer("kp", seeds=[2])(), -9, 0),
+    ("11_transformer_solutions", "1.32 nats are 1.91 bits", behind_bp("fa"), 1.315, 1.325),
+    ("11_transformer_solutions", "1.32 nats are 1.91 bits", lambda: behind_bp("fa")() / math.log(2), 1.9, 1.915),
+    ("11_transformer_solutions", "1.71 bits per character", lambda: transformer("bp")() / math.log(2), 1.705, 1.715),
+    ("11_transformer_solutions", "The loss is 2.434", transformer("pfa-3"), 2.4335, 2.4345),
+    ("11_transformer_solutions", "measured 29.9°", turned("pfa-3"), 29.85, 29.95),
+    ("11_transformer_solutions", "SF is at 33°", turned("sf"), 32.5, 33.5),
+    ("11_transformer_solutions", "scatter by 0.29", deviation("pfa"), 0.285, 0.295),
+    ("11_transformer_solutions", "99 steps", lambda: math.log(0.05) / math.log(0.97), 98, 99),
 ]  # fmt: skip
 
 

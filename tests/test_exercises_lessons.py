@@ -1,4 +1,4 @@
-"""The checks of lessons 0 to 5 and 7 to 9: right answers pass, wrong ones fail, known mistakes get their hints."""
+"""The checks of lessons 0 to 5, 7 to 9 and 11: right answers pass, wrong ones fail, known mistakes get their hints."""
 
 import itertools
 import math
@@ -13,6 +13,7 @@ import pfa_edu as pe
 from pfa_edu.lessons import exercises as ex
 from pfa_edu.lessons.exercises.questions import Choice, Formula, Number
 from pfa_edu.lessons.results import committed
+from pfa_edu.lessons.transformer_tables import ends as ends_of
 
 X = torch.randn(3, 784, generator=torch.Generator().manual_seed(0))
 
@@ -56,6 +57,18 @@ def changes(a, W, delta, j):
     return (a[j] > 0) * (W[:, j] @ delta) / 2
 
 
+def query_error(delta, P, k, v, scale=True):
+    at_P = delta @ v.T
+    at_scores = P * at_P - P * (P * at_P).sum(1, keepdim=True)
+    return at_scores @ k / (k.shape[1] ** 0.5 if scale else 1)
+
+
+def lost(arm):
+    """Nats per character that it ends behind backprop in GPT."""
+    losses = ends_of(committed("gpt"), "validation_loss").mean(axis=1)
+    return losses[arm] - losses["bp"]
+
+
 RIGHT = [
     (ex.check_feedback_synapses, lambda i, o, r: r * o * (o + i)),
     (ex.check_pairs, lambda sizes: sum(products(sizes[1:]))),
@@ -82,10 +95,17 @@ RIGHT = [
     (ex.check_path_length, lambda r, p: p * math.sqrt(1 + 1 / (r * p))),
     (ex.check_mirror_rate, 0.00125),
     (ex.check_mirror_on_data, lambda W, C: (C @ W.T).T),
+    (ex.check_query_error, query_error),
+    (ex.check_gap_in_bits, lost("fa") / math.log(2)),
+    (ex.check_beats_control, ["soft", "SF"]),
+    (ex.check_decoupled_steps, 99),
+    (ex.check_decoupled_steps, math.log(0.05) / math.log(0.97)),
+    (ex.check_path_at_ratio_3, 30),
 ]  # fmt: skip
 FUNCTIONS = [
     ex.check_feedback_synapses, ex.check_pairs, ex.check_hidden_error, ex.check_second_update,
     ex.check_eigenvalue_variance, ex.check_difference, ex.check_sf_angle, ex.check_path_length, ex.check_mirror_on_data,
+    ex.check_query_error,
 ]  # fmt: skip
 UNANSWERED = [
     *[(check, lambda *args: ...) for check in FUNCTIONS],
@@ -234,6 +254,33 @@ WRONG = [
     (ex.check_mirror_on_data, lambda W, C: W @ C @ W.T, r"E\[a aᵀ\]"),
     (ex.check_mirror_on_data, lambda W, C: W * C.diagonal(), "off its diagonal"),
     (ex.check_mirror_on_data, lambda W, C: 2 * W @ C, "the numbers are not. Put a = W h"),
+    (ex.check_query_error, lambda d, P, k, v: P * (d @ v.T) @ k / k.shape[1] ** 0.5, "raising one score lowers"),
+    (ex.check_query_error, lambda d, P, k, v: query_error(d, P, k, v, scale=False), "a factor is missing"),
+    (ex.check_query_error, lambda d, P, k, v: P * (1 - P) * (d @ v.T) @ k / k.shape[1] ** 0.5, "All other scores"),
+    (ex.check_query_error, lambda d, P, k, v: d @ v.T @ k / k.shape[1] ** 0.5, "step through softmax is missing"),
+    (ex.check_query_error, lambda d, P, k, v: P.T @ d, "error of the values"),
+    (ex.check_query_error, lambda d, P, k, v: d @ v.T, "the shape is"),
+    (ex.check_query_error, lambda d, P, k, v: d, "the numbers are not. Three steps back"),
+    (ex.check_gap_in_bits, lost("fa"), "the gap in nats"),
+    (ex.check_gap_in_bits, lost("fa") * math.log(2), "multiplied where"),
+    (ex.check_gap_in_bits, 3.61, "FA's own loss"),
+    (ex.check_gap_in_bits, -lost("fa") / math.log(2), "sign is turned"),
+    (ex.check_gap_in_bits, lost("sf") / math.log(2), "too small"),
+    (ex.check_beats_control, ["SF"], "one is missing"),
+    (ex.check_beats_control, ["SF", "soft", "KP"], "two of its three seeds"),
+    (ex.check_beats_control, ["SF", "soft", "FA"], "seven points behind"),
+    (ex.check_beats_control, ["BP"], "not on the list"),
+    (ex.check_decoupled_steps, 9, "passes no momentum"),
+    (ex.check_decoupled_steps, 90, "too small. One step"),
+    (ex.check_decoupled_steps, 32, "a straight line"),
+    (ex.check_decoupled_steps, 2, "to be left, not gone"),
+    (ex.check_decoupled_steps, math.log10(20) / 0.03, "base 10"),
+    (ex.check_decoupled_steps, 998, "the decay is missing"),
+    (ex.check_path_at_ratio_3, math.pi / 6, "in radians"),
+    (ex.check_path_at_ratio_3, 35.26, "the sine"),
+    (ex.check_path_at_ratio_3, 18.43, "square root of the ratio"),
+    (ex.check_path_at_ratio_3, 15, "divided by the ratio"),
+    (ex.check_path_at_ratio_3, 26, "divided by √3"),
 ]  # fmt: skip
 
 
@@ -259,9 +306,9 @@ def test_wrong(check, answer, hint):
 
 def test_every_mistake_is_one():
     """No mistake gives the right answer, or what an earlier mistake gives: then its hint would never be seen."""
-    from pfa_edu.lessons.exercises import evidence, geometry, networks, wiring
+    from pfa_edu.lessons.exercises import attention, evidence, geometry, networks, wiring
 
-    for module in (evidence, geometry, networks, wiring):
+    for module in (attention, evidence, geometry, networks, wiring):
         for question in vars(module).values():
             if isinstance(question, Number):
                 hints = [question.check(mistake()) for mistake, _ in question.mistakes]
@@ -316,3 +363,28 @@ def test_fa_loses_on_mnist_whatever_the_seed():
     frame = committed("mnist")
     mean, error = ex.evidence._difference(frame, "fa")
     assert mean + 4 * error < 0
+
+
+def test_the_error_of_the_queries_is_autograds():
+    for delta, P, k, v in ex.attention._heads():
+        q = torch.zeros_like(k, requires_grad=True)
+        scores = P.log() + q @ k.T / k.shape[1] ** 0.5  # their softmax is P
+        (exact,) = torch.autograd.grad(scores.softmax(-1) @ v, q, delta)
+        torch.testing.assert_close(ex.attention._QUERY.right(delta, P, k, v), exact)
+
+
+def test_who_beats_the_control_is_what_the_runs_say():
+    behind = {}
+    for network in ("gpt", "vit"):
+        runs = ends_of(committed(network), "test_accuracy")
+        behind[network] = runs - runs.loc["frozen"]
+    names = {name: name.lower() for name in ex.attention._CONTROL.why}
+    better = {name for name, arm in names.items() if all((b.loc[arm] > 0).all() for b in behind.values())}
+    assert better == ex.attention._CONTROL.right
+    assert (behind["vit"].loc["kp"] < 0).sum() == 2
+    assert behind["vit"].loc["soft"].mean() == pytest.approx(2.7, abs=0.05)
+    assert behind["vit"].mean(axis=1).idxmin() == "pfa-o"
+    assert behind["gpt"].loc["pfa"].min() == pytest.approx(2.2, abs=0.05)
+    assert (behind["gpt"].loc["fa"] < 1).all()
+    assert behind["gpt"].loc["dfa"].min() < 0 < behind["gpt"].loc["dfa"].mean() < 1
+    assert behind["vit"].loc["fa"].mean() == pytest.approx(-7, abs=0.5)

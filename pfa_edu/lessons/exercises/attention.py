@@ -100,7 +100,7 @@ _CONTROL = Choice(
     frozenset({"SF", "soft"}),
     {
         "SF": "far ahead of the control on both, in every seed",
-        "soft": "ahead of the control on both, in every seed; on the pictures by three points",
+        "soft": "ahead of the control on both, in every seed; on the pictures by 2.7 points",
         "KP": "well ahead on the text. On the pictures two of its three seeds are less accurate than the control",
         "PFA": "ahead on the text in every seed, once by two points only. What about the pictures?",
         "PFA-o": "well ahead on the text. On the pictures it is the last of all",
