@@ -20,7 +20,7 @@ def check_query_error(answer: Any) -> Verdict:
 
 
 def _heads() -> list[tuple[Tensor, ...]]:
-    made = []
+    made: list[tuple[Tensor, ...]] = []
     for tokens, size in ((3, 4), (5, 2), (4, 4)):
         stream = torch.Generator().manual_seed(10 * tokens + size)
         delta, k, v, q = (torch.randn(tokens, size, generator=stream, dtype=torch.float64) for _ in range(4))

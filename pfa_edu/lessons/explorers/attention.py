@@ -51,8 +51,8 @@ def compute(angle: float, depth: int, seed: int = 0) -> Turned:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        blocks = nn.Sequential(*(Block(WIDTH, HEADS, causal=True) for _ in range(depth)))
-        blocks = convert(blocks, Soft(angle), verbose=False)
+        plain = nn.Sequential(*(Block(WIDTH, HEADS, causal=True) for _ in range(depth)))
+        blocks = convert(plain, Soft(angle), verbose=False)
         tokens = torch.randn(BATCH, TOKENS, WIDTH)
         error = torch.randn(BATCH, TOKENS, WIDTH)  # dL/d(output of the last block)
         found = gradient_angle(blocks, _sends, tokens, error)
