@@ -75,7 +75,7 @@ make lab                    # in a checkout
 pfa-edu lessons my-lessons  # from an installed package: copies them out
 ```
 
-The numbers that lessons 3, 7, 8, 9 and 10 show come from real runs, which are kept with the package: see
+The numbers that lessons 3 and 7 to 11 show come from real runs, which are kept with the package: see
 [Figures](../figures/index.md). `train = True` in a lesson runs them again.
 
 ```{{toctree}}

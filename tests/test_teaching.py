@@ -15,8 +15,8 @@ from nbformat import v4
 
 import pfa_edu as pe
 from pfa_edu.cli import main
-from pfa_edu.lessons import handout, notebooks, versions
-from pfa_edu.lessons.explorers import closed_form, dimensions
+from pfa_edu.lessons import handout, notebooks, transformer_tables, versions
+from pfa_edu.lessons.explorers import attention, closed_form, dimensions
 from pfa_edu.lessons.results import committed
 from pfa_edu.lessons.slides import deck, notes, splitting
 from pfa_edu.lessons.slides import text as cutting
@@ -124,6 +124,11 @@ def test_the_plan_agrees_with_the_results():
     assert f"FA ends {bp - fa:.1f} points below backprop ({fa:.1f} % against {bp:.1f} %, five seeds)" in plan
     paper = published.final("cifar10")
     assert f"the paper has {paper['fa'][0]:.1f} % against {paper['bp'][0]:.1f} %" in plan
+    pictures = transformer_tables.ends(committed("vit"), "test_accuracy").mean(axis=1)
+    assert f"FA's accuracy in the vision transformer, {pictures['fa']:.1f} %" in plan
+    assert f"frozen at random: {pictures['frozen']:.1f} %" in plan
+    labels = {control.name: control.label for control in attention.CONTROLS}
+    assert f"set **{labels['angle']}** to 17.5 and **{labels['depth']}** to 4" in plan
 
 
 def test_the_plan_and_the_notes_name_controls_that_there_are():
