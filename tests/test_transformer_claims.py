@@ -5,8 +5,9 @@ Tables are compared whole, and no number with a decimal point on the page is wit
 """
 
 import functools
-import math
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -487,4 +488,13 @@ def test_figures_are_drawn_where_the_results_are(tmp_path, monkeypatch):
     assert {path.relative_to(tmp_path).as_posix() for path in done} == {
         f"{network}/depth.{kind}" for network in (GPT, VIT) for kind in ("png", "svg")
     }
-    assert math.isfinite(end(VIT, "bp"))
+
+
+def test_the_command_of_the_figures_draws_and_runs_nothing(tmp_path, monkeypatch, capsys):
+    frame = FRAMES[VIT]
+    frame[frame["part"].isin(["main", "depth"])].to_csv(tmp_path / "results.csv", index=False)
+    monkeypatch.setattr(figures, "FIGURES", {"depth": figures.FIGURES["depth"]})
+    monkeypatch.setattr(study, "study", lambda **settings: pytest.fail("runs were asked for"))
+    monkeypatch.setattr(sys, "argv", ["transformer_study.py", "--figures", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "transformer_study.py"), run_name="__main__")
+    assert capsys.readouterr().out.split() == [str(tmp_path / f"depth.{kind}") for kind in ("png", "svg")]
