@@ -39,9 +39,8 @@ def gap(frame: pd.DataFrame) -> Figure:
             _dots(ax, values.loc[arm].dropna(), y, look(arm))
         ax.axvline(0, color=style.INK, linestyle=":", linewidth=1.3, zorder=1)
         ax.axvline(values.loc["frozen"].mean(), color=style.GREY, linestyle="--", linewidth=1.3, zorder=1)
-        ax.set_xlabel(
-            "Validation loss above backprop's, nats" if "loss" in metric else "Test accuracy below BP's, points"
-        )
+        lost = "Validation loss above backprop's, nats", "Test accuracy below backprop's, points"
+        ax.set_xlabel(lost[metric == "test_accuracy"])
         ax.grid(visible=False, axis="y")
     style.dress(axes[0], "Loss", epochs=False)
     style.dress(axes[1], "Accuracy", epochs=False)
@@ -113,7 +112,7 @@ def depths(frame: pd.DataFrame) -> Figure:
         frame,
         "Does a rule gain from depth?",
         pd.Series([1]),
-        "pale dots: two more seeds at 4 blocks",
+        "pale dots: the other seeds at 4 blocks",
         blocks="2, 4, 8",
     )
     return fig
