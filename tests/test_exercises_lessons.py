@@ -385,6 +385,8 @@ def test_who_beats_the_control_is_what_the_runs_say():
     assert behind["vit"].loc["soft"].mean() == pytest.approx(2.7, abs=0.05)
     assert behind["vit"].mean(axis=1).idxmin() == "pfa-o"
     assert behind["gpt"].loc["pfa"].min() == pytest.approx(2.2, abs=0.05)
+    assert (behind["gpt"].loc[["kp", "pfa", "pfa-o", "fa"]] > 0).all(axis=None)  # what the solution says of the text
     assert (behind["gpt"].loc["fa"] < 1).all()
+    assert [(behind["vit"].loc[arm] > 0).sum() for arm in ("pfa", "kp", "pfa-o", "fa", "dfa")] == [1, 1, 0, 0, 0]
     assert behind["gpt"].loc["dfa"].min() < 0 < behind["gpt"].loc["dfa"].mean() < 1
     assert behind["vit"].loc["fa"].mean() == pytest.approx(-7, abs=0.5)
