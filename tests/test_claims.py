@@ -376,7 +376,7 @@ CLAIMS = [
     ("11_tr", "In q it is 18° in the last block and 20.5° in the first", lambda: explored(17.5).by_kind["q"][3],
      17.5, 18.5),
     ("11_tr", "In q it is 18° in the last block and 20.5° in the first", lambda: explored(17.5).by_kind["q"][0],
-     20.4, 20.6),
+     20.25, 20.75),
     ("11_tr", "q, k, v and up are at 88° to 91°",
      lambda: min(explored(90).mean(kind) for kind in ("q", "k", "v", "up")), 87.5, 91.5),
     ("11_tr", "q, k, v and up are at 88° to 91°",
