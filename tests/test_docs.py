@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import json
 import re
+import runpy
 import subprocess
 import sys
 import types
@@ -199,6 +200,94 @@ def test_the_angles_of_mnist_are_those_of_the_runs():
         paths = of(rule, "path_alignment")
         assert (paths.min(), paths.max()) == (pytest.approx(low, abs=0.6), pytest.approx(high, abs=0.6))
         assert of(rule, "gradient_angle")[["fc1", "fc2"]].mean() == pytest.approx(gradient, abs=0.5)
+
+
+def theorem(net, start):
+    """The largest distance between F of a network in the explicit form and what the closed form would make of it."""
+    a = pe.mismatch(30, lr=0.05, momentum=0.9, weight_decay=0.1)
+    far = []
+    for name, layer in pe.layers(net).items():
+        W0, R0 = start[name]
+        B = layer.feedback.B
+        G, E = B @ B.T, B @ R0 - B @ B.T @ W0
+        far.append((layer.feedback_weight() - G @ layer.weight - a * E).abs().max().item())
+    return max(far)
+
+
+@pytest.mark.parametrize(("how", "holds"), [("all by norm", True), ("by value", False), ("tensor by tensor", False)])
+def test_what_clipping_does_to_the_theorem(how, holds):
+    """One factor for W and R leaves the law alone, but it is not the factor that there would be without R."""
+    assert "$R$'s gradient counts in the norm" in page("theory/closed_form.md")
+    assert "clipping by value or tensor by tensor breaks the law itself" in page("theory/closed_form.md")
+    torch.manual_seed(0)
+    x, y = torch.randn(64, 6, dtype=torch.float64), torch.randint(3, (64,))
+    net = pe.convert(pe.mlp((6, 8, 3)).double(), pe.PFA(ratio=4), verbose=False)
+    start = {
+        name: (one.weight.detach().clone(), one.feedback.R.detach().clone()) for name, one in pe.layers(net).items()
+    }
+    sgd = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=0.1)
+    for _ in range(30):
+        sgd.zero_grad()
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+        if how == "all by norm":
+            without = torch.nn.utils.get_total_norm([p.grad for n, p in net.named_parameters() if "feedback" not in n])
+            counted = torch.nn.utils.clip_grad_norm_(net.parameters(), 0.01)
+            assert counted > 0.01  # it was clipped, ...
+            assert counted > 1.02 * without  # ... by another factor than without R
+        elif how == "by value":
+            torch.nn.utils.clip_grad_value_(net.parameters(), 0.001)
+        else:
+            for parameter in net.parameters():
+                torch.nn.utils.clip_grad_norm_(parameter, 0.01)
+        sgd.step()
+    assert (theorem(net, start) < 1e-12) == holds
+
+
+def test_what_decay_under_sgd_leaves_is_not_the_product():
+    """The page's own example with the coupled form: its a is the theorem's, which decays through the velocity."""
+    text = page("theory/closed_form.md")
+    assert "In the example below that $a$ is 0.120, while the product would be 0.819" in text
+    assert (
+        "sgd = torch.optim.SGD(explicit.parameters(), lr=0.05, momentum=0.9, weight_decay=0.02)\nfor _ in range(200)"
+        in text
+    )
+    torch.manual_seed(0)
+    net = pe.convert(pe.mlp((6, 8, 3)).double(), pe.PFA(ratio=4, form="coupled"), verbose=False)
+    sgd = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=0.02)
+    for _ in range(200):
+        pe.train_step(net, sgd, torch.nn.functional.cross_entropy, torch.randn(8, 6).double(), torch.randint(3, (8,)))
+    for layer in pe.layers(net).values():
+        assert layer.feedback.a.item() == pytest.approx(0.120, abs=0.0005)
+    assert pytest.approx(0.819, abs=0.0005) == (1 - 0.05 * 0.02) ** 200
+
+
+@pytest.mark.slow
+def test_where_the_angle_ends_under_adamw():
+    for name in ("theory/closed_form.md", "guides/network.md"):
+        assert "explicit ended at 23.1° and coupled at 16.4° (limit for wide layers: 17.5°)" in " ".join(
+            page(name).split()
+        )
+    train = runpy.run_path(str(ROOT / "examples" / "any_optimizer.py"))["train"]
+    assert train("AdamW", "explicit")[0][-1] == pytest.approx(23.1, abs=0.5)
+    assert train("AdamW", "coupled")[0][-1] == pytest.approx(16.4, abs=0.5)
+
+
+def test_the_demo_without_make_is_the_demo():
+    (command,) = re.findall(r"^\t\$\(BIN\)/(pfa-edu reproduce .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    command = command.replace("$(OUT)", "out/demo")
+    assert command in page("index.md")
+    assert command.replace(" --scale classroom", "") in (ROOT / "README.md").read_text(encoding="utf-8")
+    for text in (page("index.md"), (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert 'pip install -e ".[notebooks]"' in text
+
+
+def test_the_front_page_says_what_the_playground_does():
+    """It begins with one network that is running, and a story of five steps beside it."""
+    assert "A network trains in your browser. Start the story, in five steps." in page("index.md")
+    state, story = ((ROOT / "web" / "src" / name).read_text() for name in ("view/state.ts", "story/panel.ts"))
+    assert 'runners: [runner("pfa")],' in state
+    assert re.search(r"function startState\(.*?at: null,\n", state, re.DOTALL)
+    assert ">The story, in five steps</button>" in story
 
 
 BENCH = {

@@ -44,9 +44,21 @@ def test_your_own_experiment(tmp_path, monkeypatch):
     assert last.value.mean() > 80
 
 
-def test_your_own_network():
-    """Three lines of it: the rest is about names that the reader has."""
+@pytest.mark.parametrize("size", ["small", pytest.param("as it stands", marks=pytest.mark.slow)])
+def test_your_own_network(size, capsys):
     lines = code("In your own network")
+    names: dict = {}
+    torch.manual_seed(0)
+    if size == "small":  # another network in ResNet-18's place, the rest as it stands
+        resnet, small = "torchvision.models.resnet18(num_classes=10)", "pe.mlp((3 * 64 * 64, 20, 10))"
+        assert resnet in lines
+        exec(lines.replace(resnet, small), names)
+    else:
+        exec(lines, names)
+        assert pe.path_alignment(names["net"])["conv1"] == pytest.approx(90.1, abs=2)
+    report = pe.audit(names["net"], names["x"], optimizer=names["sgd"])
+    assert report.ok, report.problems
+    assert str(report) in capsys.readouterr().out
     assert "pe.steps_to_fade(0.06, lr=0.02, momentum=0.9, weight_decay=0.1)  # 120" in lines
     assert pe.steps_to_fade(0.06, lr=0.02, momentum=0.9, weight_decay=0.1) == 120
     assert pe.alignment_limit(ratio=10) == pytest.approx(17.548, abs=0.001)
