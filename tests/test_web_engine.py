@@ -290,3 +290,38 @@ def test_the_engines_own_draws_have_the_right_sizes_and_lead_to_the_limits(tmp_p
         assert lane["sizeF"] == pytest.approx(expected, rel=0.2)
     for angles, rule in zip(answer["last"], (pe.PFA(ratio=10), pe.PFA(ratio=1), pe.PFAo()), strict=True):
         assert angles[:2] == pytest.approx([rule.limit(64)] * 2, abs=1.5), rule
+
+
+def test_dfa_trains_at_a_fifth_of_the_rate(tmp_path: Path) -> None:
+    """At the whole rate a deep network's loss is not finite after 180 steps; at a fifth it learns."""
+    deep = config(runner("dfa"), runner("bp"), dataset="digits", hidden=[64] * 4, seed=1)
+    dfa, bp = call("falling", {"config": deep, "steps": 260}, tmp_path)["fellAt"]
+    assert (dfa, bp) == (None, None)
+    (slow,) = call("story", {"configs": [deep | {"runners": [runner("dfa")]}], "steps": 1000}, tmp_path)
+    assert slow["accuracy"][0] > 70
+    (fast,) = call("story", {"configs": [deep | {"runners": [runner("dfa")], "lr": 0.25}], "steps": 200}, tmp_path)
+    assert fast["accuracy"][0] < 20  # so that its own rate is the 0.05 at which it diverges
+
+
+def test_the_storys_gap_does_not_hang_on_seed_or_rate(tmp_path: Path) -> None:
+    """Step 3: with four hidden layers FA stays far behind for every seed, and at 0.005 about 15 points remain."""
+    rates = {0.02: (20, 35), 0.005: (13, 17)}
+    fading = {"dataset": "digits", "hidden": [48] * 4}
+    configs = [config(runner("fa"), runner("bp"), seed=s, lr=lr, **fading) for lr in rates for s in (1, 2, 3)]
+    answers = call("story", {"configs": configs, "steps": 600}, tmp_path)
+    for one, answer in zip(configs, answers, strict=True):
+        fa, bp = answer["accuracy"]
+        low, high = rates[one["lr"]]
+        assert low < bp - fa < high, (one["seed"], one["lr"])
+
+
+def test_pfa_comes_close_to_backprop_for_other_seeds(tmp_path: Path) -> None:
+    """Step 4, at seeds 1 to 3: at least three quarters of the way from FA to backprop, and the angle near its limit."""
+    fading = {"dataset": "digits", "hidden": [48] * 4, "lr": 0.02, "strongDecay": 0.015, "strongSteps": 1000}
+    racers = (runner("pfa", 10), runner("fa"), runner("bp"))
+    for answer in call(
+        "story", {"configs": [config(*racers, seed=s, **fading) for s in (1, 2, 3)], "steps": 1000}, tmp_path
+    ):
+        pfa, fa, bp = answer["accuracy"]
+        assert (pfa - fa) / (bp - fa) > 0.75
+        assert 16 < answer["path"][0] < 19

@@ -14,6 +14,7 @@ VIEWS = {
     "light": ("at=30", {}),
     "dark": ("at=30&theme=dark&" + RACE, {}),
     "story": ("story=2", {}),
+    "lecture": ("lecture=yes&at=30", {}),
     "toy": ("data=spirals&hidden=16,16&at=30", {}),
     "phone": ("at=30", {"width": 400, "height": 860}),
 }
@@ -25,7 +26,8 @@ def test_axe_finds_nothing_serious(visit, view):
     link, size = VIEWS[view]
     page = visit(link, **size)
     resting(page)
-    page.locator(".more summary").click()
+    if "story" not in link:  # the story has no settings in sight
+        page.locator(".more summary").click()
     page.evaluate(AXE.read_text(encoding="utf-8"))
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     assert len(result["passes"]) > 15
@@ -37,7 +39,7 @@ def test_everything_by_keyboard(visit):
     page = visit("at=0&hidden=16,16")
     resting(page)
     seen = []
-    for _ in range(16):
+    for _ in range(17):  # from the first thing on the page to the last
         page.keyboard.press("Tab")
         seen.append(
             page.evaluate("(e => e.getAttribute('aria-label') ?? e.id ?? e.textContent)(document.activeElement)")
@@ -105,10 +107,48 @@ def test_one_synapse_up_close(visit):
     minus = "\N{MINUS SIGN}"
     assert page.locator(".w-is").inner_text().startswith(f"{w:.3f},".replace("-", minus))
     assert page.locator(".f-is").inner_text().startswith(f"{f:.3f},".replace("-", minus))
-    assert ("same" in page.locator(".so").inner_text()) == (w * f > 0)
+    alike = min(abs(w), abs(f)) / max(abs(w), abs(f))
+    size = "nearly the same size" if alike >= 0.8 else "another size"
+    assert page.locator(".so").inner_text() == (f"the same sign, {size}" if w * f > 0 else "opposite signs")
     assert colours(page, ".cloud canvas") > 5
+    page.select_option(".synapse .layer", "0")
+    assert page.locator(".f-is").inner_text().startswith("unused")
+    assert page.locator(".cloud canvas").bounding_box()["height"] == 0  # no cloud of what carries nothing
     page.get_by_role("button", name="Close").click()
     assert not page.locator(".synapse").is_visible()
+
+
+def test_the_synapse_comes_into_sight(visit):
+    page = visit("at=100")
+    resting(page)
+    page.get_by_role("button", name="Look at one synapse").click()
+    assert page.locator(".so").inner_text() == "the same sign, nearly the same size"  # PFA's strongest one
+    for part in (".cloud", ".synapse .pre", ".synapse .post", ".synapse .close"):
+        box, time = page.locator(part).bounding_box(), page.locator(".time").bounding_box()
+        assert box["y"] >= 0, part
+        assert box["y"] + box["height"] <= time["y"], part
+
+
+@pytest.mark.parametrize(
+    "link", ["at=20", "lecture=yes&at=20", *(f"story={n}" for n in range(1, 6)), "story=4&lecture=yes"]
+)
+def test_a_lecturers_screen_shows_it_all(visit, link):
+    """1280 by 800, as many projectors have it: the drawing and both charts, without scrolling."""
+    page = visit(link)
+    resting(page)
+    if "story" in link:
+        page.locator(".choices button").first.click()
+        page.evaluate("window.playground.change(s => (s.speed = Infinity), 'speed')")
+        page.wait_for_selector(".verdict:visible", timeout=240_000)
+        resting(page)
+    time = page.locator(".time").bounding_box()
+    for part, least in ((".drawing", 300), (".upper canvas", 95), (".lower canvas", 95), (".about", 0)):
+        if part == ".about" and "lecture" in link:
+            continue  # large letters in its place
+        box = page.locator(part).bounding_box()
+        assert box["height"] >= least, part
+        assert box["y"] + box["height"] <= time["y"], part
+    assert page.locator(".telling .bar").count() == ("story" in link)
 
 
 @pytest.mark.parametrize(("width", "height"), [(400, 860), (1024, 768), (1280, 800), (1920, 1080)])

@@ -23,7 +23,7 @@ export interface Config {
   runners: Runner[]; // 1 to 3: they train side by side on the same batches, from the same W
   dataset: DatasetName;
   hidden: number[]; // neurons of each hidden layer, input side first
-  lr: number;
+  lr: number; // dfa trains at a fifth of it
   momentum: number;
   weightDecay: number; // L2, in the gradient, as torch.optim.SGD has it
   strongDecay: number; // kp, pfa, pfa-o: in place of weightDecay for the first strongSteps steps
@@ -90,7 +90,7 @@ export interface Frame {
 
 /** One runner at `step`. Angles in degrees; NaN where there is none. */
 export interface RunFrame {
-  fellAt: number | null; // the step whose loss was no longer finite; it stands still since
+  fellAt: number | null; // the step whose loss was no longer finite; it has stood still since then
   loss: number; // on the last training batch; NaN at step 0
   accuracy: number; // percent of the test set, at `measured`
   gradientAngle: number[]; // [layer], to backprop's gradient at the same weights and samples, at `measured`

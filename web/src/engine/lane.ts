@@ -22,8 +22,9 @@ export class Lane {
   readonly net: Net;
   readonly feedback: Feedback[];
   readonly alignsByDecay: boolean;
+  readonly rateShare: number; // of the race's learning rate
   loss = NaN; // on the last batch, before its step
-  fellAt: number | null = null; // the step whose loss was not finite: the lane stands still since
+  fellAt: number | null = null; // the step whose loss was not finite: the lane has stood still since then
   private readonly held: Float32Array[] = []; // all that a step changes: W, b, momenta, what learns in the feedback
   private readonly velocities: { W: Float32Array; b: Float32Array }[];
   private readonly pass: Pass;
@@ -32,6 +33,7 @@ export class Lane {
   constructor(readonly runner: Runner, readonly seed: number, start: Net, batch: number, make?: Make) {
     const { sizes } = start, L = sizes.length - 1;
     this.alignsByDecay = RULES[runner.rule].alignsByDecay;
+    this.rateShare = RULES[runner.rule].rateShare ?? 1;
     const take = (size: number): Float32Array => {
       const room = new Float32Array(size);
       this.held.push(room);

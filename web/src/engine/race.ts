@@ -59,7 +59,7 @@ export class Race {
     const { lr, weightDecay } = this.pace, { momentum, strongDecay, strongSteps } = this.config;
     for (const lane of this.lanes) {
       const decay = lane.alignsByDecay && this.step < strongSteps ? strongDecay : weightDecay;
-      lane.step(this.step, this.samples.x, this.samples.y, this.batch, { lr, momentum, decay });
+      lane.step(this.step, this.samples.x, this.samples.y, this.batch, { lr: lr * lane.rateShare, momentum, decay });
     }
     this.step++;
     this.last = Math.max(this.last, this.step);

@@ -8,6 +8,8 @@ import { Draw, Rng, uniform, xavierBound } from "./rng";
 interface Rule {
   /** Weight decay is what turns F towards W, so training begins with the strong one. */
   alignsByDecay: boolean;
+  /** Its learning rate as a share of the race's; 1 if not said. DFA has a fifth, as the package's CIFAR-10 runs have. */
+  rateShare?: number;
   make(place: Place, runner: Runner, rng: Rng, take: Take): Feedback;
   /** Where the path angle of a layer of `out` neurons ends, in degrees; null: theory does not say. */
   limit(ratio: number, out: number): number | null;
@@ -24,6 +26,7 @@ export const RULES: Record<RuleName, Rule> = {
   fa: { alignsByDecay: false, make: (place, _, rng) => new Fixed(place, xavier(rng, place)), limit: none, mid: none },
   dfa: {
     alignsByDecay: false,
+    rateShare: 0.2,
     make: (place, _, rng) =>
       new Direct(place, uniform(rng, place.classes * place.fanIn, xavierBound(place.classes, place.fanIn))),
     limit: none,

@@ -1,9 +1,10 @@
 /** The story's strip: five numbers, one sentence, one question; after the run, what it showed. */
 
 import type { Frame, Ready } from "../contract";
-import type { Change, Transport } from "../view/controls";
+import type { Change } from "../view/controls";
 import { build, part, say } from "../view/dom";
 import type { State } from "../view/state";
+import type { Transport } from "../view/transport";
 import { presetState, seenAt, STEPS } from "./steps";
 
 const IDLE = `
@@ -11,12 +12,11 @@ const IDLE = `
   <button type="button" class="main begin">The story, in five steps</button>`;
 
 const MARKUP = `
-  <div class="say"><div class="steps" role="group" aria-label="Steps of the story"></div><h2></h2><p></p></div>
-  <div><p class="question" id="pfa-question"></p>
+  <div class="say"><div class="top"><div class="steps" role="group" aria-label="Steps of the story"></div><h2></h2></div><p></p></div>
+  <div class="ask"><p class="question" id="pfa-question"></p>
     <div class="choices" role="group" aria-labelledby="pfa-question"></div>
-    <div class="progress" aria-hidden="true"><i></i></div>
-    <p class="verdict" role="status"></p>
-    <p class="after"><button type="button" class="main next"></button></p></div>`;
+    <div class="progress" aria-hidden="true"><i></i></div></div>
+  <div class="end"><p class="verdict" role="status"></p><p class="after"><button type="button" class="main next"></button></p></div>`;
 
 export class StoryPanel {
   private root: HTMLElement;
@@ -49,7 +49,7 @@ export class StoryPanel {
     if (!seen) return;
     const { right, told } = step.judge(seen);
     const mine = right === state.answer;
-    const word = mine ? "Yes." : `No: ${step.choices[right].charAt(0).toLowerCase()}${step.choices[right].slice(1)}.`;
+    const word = mine ? "Yes." : `Not quite. ${sentence(step.choices[right])}`;
     if (verdict.dataset.told !== word + told) {
       verdict.dataset.told = word + told;
       verdict.innerHTML = `<b class="${mine ? "" : "wrong"}">${word}</b> ${told}`;
@@ -114,4 +114,10 @@ export class StoryPanel {
     this.transport.reset();
     this.transport.play();
   }
+}
+
+/** "Yes, it comes close" as a sentence of its own: "It comes close." */
+function sentence(choice: string): string {
+  const plain = choice.replace(/^(Yes|No), /, "");
+  return `${plain.charAt(0).toUpperCase()}${plain.slice(1)}.`;
 }

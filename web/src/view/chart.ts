@@ -22,10 +22,17 @@ export interface Level {
   colour: string;
 }
 
+/** Steps after `from`, up to `to`. */
+export interface Average {
+  from: number;
+  to: number;
+}
+
 export interface ChartData {
   steps: Float64Array; // (points,)
   now: number; // the step that is shown; what lies after it is drawn pale
   lines: Line[];
+  average: Average | null; // a bar at each labelled curve's mean over these steps; the label tells the mean
   levels: Level[]; // horizontal, dashed: what theory says
   moment: { step: number; name: string; above: boolean } | null; // vertical, dotted; its name above or below
   low: number;
@@ -91,17 +98,34 @@ export class Chart {
       pen.moveTo(at, frame.y0);
       pen.lineTo(at, frame.y1);
       pen.stroke();
-      pen.textAlign = at > (frame.x0 + frame.x1) / 2 ? "right" : "left";
+      pen.textAlign = "left";
       pen.textBaseline = data.moment.above ? "top" : "bottom";
       const y = data.moment.above ? frame.y0 + 2 * scale : frame.y1 - 4 * scale;
-      pen.fillText(data.moment.name, at + (pen.textAlign === "left" ? 5 : -5) * scale, y);
+      // Beside the line, on the side with more room, but never over the axis: a phone's chart is as narrow as the words.
+      const wide = pen.measureText(data.moment.name).width;
+      const left = at > (frame.x0 + frame.x1) / 2 ? at - 5 * scale - wide : at + 5 * scale;
+      pen.fillText(data.moment.name, Math.max(frame.x0 + 3, Math.min(frame.x1 - wide, left)), y);
     }
     pen.setLineDash([]);
 
     const ends: { x: number; y: number; line: Line; value: number }[] = [];
     for (const line of [...data.lines].sort((a, b) => Number(a.main) - Number(b.main))) {
       const at = this.curve(line, data, x, y, scale, frame);
-      if (at && line.labelled) ends.push({ ...at, line });
+      if (!at || !line.labelled) continue;
+      const mean = data.average && meanOver(line, data.steps, data.average);
+      if (mean === null) {
+        ends.push({ ...at, line });
+        continue;
+      }
+      pen.strokeStyle = line.colour;
+      pen.lineWidth = 5 * scale;
+      pen.globalAlpha = 0.45;
+      pen.beginPath();
+      pen.moveTo(x(data.average!.from), y(mean));
+      pen.lineTo(x(data.average!.to), y(mean));
+      pen.stroke();
+      pen.globalAlpha = 1;
+      ends.push({ x: at.x, y: y(mean), value: mean, line });
     }
     this.names(ends, frame, look, scale, data.unit);
   }
@@ -179,6 +203,13 @@ export class Chart {
       pen.fillText(told, Math.min(end.x + 9 * scale, frame.x1 + 8 * scale), places[k]);
     });
   }
+}
+
+/** The mean of a curve's points within `average`. */
+function meanOver(line: Line, steps: Float64Array, { from, to }: Average): number | null {
+  const inside = Array.from(steps.keys()).filter((k) => steps[k] > from && steps[k] <= to);
+  const sum = inside.reduce((total, k) => total + line.values[k * line.stride + line.column], 0);
+  return inside.length ? sum / inside.length : null;
 }
 
 function ticks(low: number, high: number, unit: string): number[] {

@@ -1,25 +1,25 @@
 /** From a frame's curves to what a chart draws. */
 
 import type { Frame, Ready } from "../contract";
-import type { ChartData, Line } from "./chart";
+import type { Average, ChartData, Line } from "./chart";
 import { runColour, runName, type Palette } from "./looks";
 import type { ChartName } from "./state";
 
-export function accuracyChart(ready: Ready, frame: Frame, shown: number, look: Palette): ChartData {
+export function accuracyChart(ready: Ready, frame: Frame, shown: number, look: Palette, average: Average | null): ChartData {
   const lines = frame.curves.runs.map((run, i) => line(ready, i, shown, look, run.accuracy, 1, 0, true));
-  return { steps: frame.curves.steps, now: frame.step, lines, levels: [], moment: fading(ready, false), low: 0, high: 100, unit: " %" };
+  return { steps: frame.curves.steps, now: frame.step, lines, average, levels: [], moment: fading(ready, false), low: 0, high: 100, unit: " %" };
 }
 
 /** The second chart, and a sentence on what it shows. */
 export function lowerChart(
-  name: ChartName, ready: Ready, frame: Frame, shown: number, look: Palette,
+  name: ChartName, ready: Ready, frame: Frame, shown: number, look: Palette, average: Average | null,
 ): { data: ChartData; about: string } {
   const layers = ready.sizes.length - 1;
   const { steps } = frame.curves;
   if (name === "loss") {
     const lines = frame.curves.runs.map((run, i) => line(ready, i, shown, look, run.loss, 1, 0, true));
     return {
-      data: { steps, now: frame.step, lines, levels: [], moment: fading(ready, true), low: 0, high: null, unit: "" },
+      data: { steps, now: frame.step, lines, average: null, levels: [], moment: fading(ready, true), low: 0, high: null, unit: "" },
       about: "Cross-entropy on the last training batch.",
     };
   }
@@ -36,9 +36,9 @@ export function lowerChart(
         return at === null ? [] : [{ at, colour: runColour(ready.config.runners, i, look) }];
       });
   const about = gradient
-    ? "How far each layer's change is from backprop's: 0° is the same direction, 90° none at all. Thick: the first layer."
+    ? "How far each layer's change is from backprop's. 0°: same direction; 90°: unrelated; more: against it. Thick: the first layer."
     : "Between F and W, layer by layer. Dashed: where theory says it ends. Thick: the output layer.";
-  return { data: { steps, now: frame.step, lines, levels, moment: fading(ready, true), low: 0, high: topAngle(lines), unit: "°" }, about };
+  return { data: { steps, now: frame.step, lines, average: gradient ? average : null, levels, moment: fading(ready, true), low: 0, high: topAngle(lines), unit: "°" }, about };
 }
 
 /** The end of the strong decay, if a rule of the race needs one. */

@@ -15,9 +15,9 @@ export interface Hand {
   main: boolean; // of the run whose network is drawn
 }
 
-/** `x`, `y`: the dial's corner, where the hands turn. */
+/** `x`, `y`: the dial's corner, where the hands turn. `room`: how far to the right the next dial stands. */
 export function drawDial(
-  pen: CanvasRenderingContext2D, x: number, y: number, radius: number, hands: Hand[], look: Palette, scale: number,
+  pen: CanvasRenderingContext2D, x: number, y: number, radius: number, room: number, hands: Hand[], look: Palette, scale: number,
 ): void {
   pen.fillStyle = look.paper;
   pen.strokeStyle = look.line;
@@ -30,9 +30,9 @@ export function drawDial(
   pen.stroke();
   for (let degrees = 15; degrees < 90; degrees += 15) tick(pen, x, y, radius, degrees, degrees === 45 ? 7 : 4);
 
-  for (const hand of hands) {
-    if (hand.floor !== null && Number.isFinite(hand.floor)) floorMark(pen, x, y, radius, hand, look, scale);
-  }
+  // Theory's mark of the drawn run alone: another run's would be read as this one's.
+  const drawn = hands.find((hand) => hand.main);
+  if (drawn && drawn.floor !== null && Number.isFinite(drawn.floor)) floorMark(pen, x, y, radius, room, drawn, look, scale);
   for (const hand of [...hands].sort((a, b) => Number(a.main) - Number(b.main))) {
     if (!Number.isFinite(hand.angle)) continue;
     const [dx, dy] = direction(hand.angle);
@@ -61,12 +61,11 @@ export function drawDial(
   pen.arc(x, y, 2.6 * scale, 0, 2 * Math.PI);
   pen.fill();
 
-  const main = hands.find((hand) => hand.main);
   pen.textAlign = "center";
   pen.textBaseline = "top";
   pen.fillStyle = look.ink;
   pen.font = font(Math.max(10, Math.min(15 * scale, radius * 0.6)), 650);
-  const told = main && Number.isFinite(main.angle) ? `${main.angle.toFixed(main.angle < 10 ? 1 : 0)}°` : "no F";
+  const told = drawn && Number.isFinite(drawn.angle) ? `${drawn.angle.toFixed(drawn.angle < 10 ? 1 : 0)}°` : "no F";
   pen.fillText(told, x + radius / 2, y + 6 * scale);
 }
 
@@ -78,9 +77,9 @@ function tick(pen: CanvasRenderingContext2D, x: number, y: number, radius: numbe
   pen.stroke();
 }
 
-/** A triangle outside the arc, its tip on the angle of theory, and the number for the main hand. */
+/** A triangle outside the arc, its tip on the angle of theory, and the number where it has room. */
 function floorMark(
-  pen: CanvasRenderingContext2D, x: number, y: number, radius: number, hand: Hand, look: Palette, scale: number,
+  pen: CanvasRenderingContext2D, x: number, y: number, radius: number, room: number, hand: Hand, look: Palette, scale: number,
 ): void {
   const [dx, dy] = direction(hand.floor!);
   const [tip, foot, half] = [radius + 1.5, radius + 9 * scale, 4 * scale];
@@ -91,13 +90,14 @@ function floorMark(
   pen.lineTo(x + dx * foot + dy * half, y - dy * foot + dx * half);
   pen.closePath();
   pen.fill();
-  if (!hand.main || radius < 20) return; // no room for the number
   pen.font = font(11 * scale);
   pen.fillStyle = look.muted;
   pen.textAlign = "left";
   pen.textBaseline = "middle";
   const out = foot + 4 * scale;
-  pen.fillText(`${hand.floor!.toFixed(1)}°`, x + dx * out, y - dy * out);
+  const told = `${hand.floor!.toFixed(1)}°`;
+  const fits = dx * out + pen.measureText(told).width < room - 4;
+  if (radius >= 20 && fits) pen.fillText(told, x + dx * out, y - dy * out);
 }
 
 function direction(degrees: number): [number, number] {

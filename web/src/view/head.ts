@@ -8,7 +8,7 @@ const MARKUP = `
   <h1>How could a brain learn?</h1>
   <p class="what">Seven ways to send an error back through a network</p>
   <nav aria-label="Page">
-    <button type="button" class="quiet link" title="The address holds everything you see">Copy link</button>
+    <button type="button" class="quiet link" title="The address holds every setting, but not your answers in the story">Copy link</button>
     <button type="button" class="quiet hall" aria-pressed="false">Lecture</button>
     <button type="button" class="quiet theme"></button>
   </nav>`;

@@ -1,6 +1,6 @@
 /** Space plays and pauses, the right arrow makes one step, the left arrow goes one back, wherever the reader is. */
 
-import type { Transport } from "./controls";
+import type { Transport } from "./transport";
 
 export function listenToKeys(transport: Transport): void {
   document.addEventListener("keydown", (event) => {

@@ -14,6 +14,7 @@ export interface Column {
   total: number;
   up: number[]; // y of each drawn neuron
   down: number[]; // y of its error
+  apart: number; // between two of them
 }
 
 export interface Box {
@@ -33,7 +34,7 @@ export interface Layout {
   /** [layer]: the mid neurons that stand for the layer's B R, right to left; empty: F is one synapse. */
   mids: { x: number; y: number[] }[];
   picture: Box | null; // the digit that is shown
-  dials: { x: number; y: number; radius: number; layer: number }[];
+  dials: { x: number; y: number; radius: number; room: number; layer: number }[];
 }
 
 const MOST_HIDDEN = 9;
@@ -46,7 +47,8 @@ export function layout(ready: Ready, mids: (number | null)[], width: number, hei
   const deep = ready.sizes.length - 1; // L
   const dialRadius = Math.max(14, Math.min(50 * scale, (width / (deep + 1)) * 0.3, height * 0.1));
   const band = dialRadius + 46 * scale; // the water line's room: a dial and its two lines of text
-  const axis = height * 0.5;
+  const words = width < NARROW ? 16 * scale : 0; // below the network, where nothing stands beside it
+  const axis = (height - words) * 0.5;
   const [top, low] = [26 * scale, axis - band / 2]; // between these the forward path stands
   const side = ready.picture ? Math.min(124 * scale, width * 0.18, low - top - 26 * scale) : 0;
   const left = width < NARROW ? side + 14 : Math.max(side + 14, 150 * scale);
@@ -60,7 +62,7 @@ export function layout(ready: Ready, mids: (number | null)[], width: number, hei
     const spread = Math.min(low - top, (count - 1) * 26 * scale) / 2;
     const middle = (top + low) / 2;
     const up = units.map((_, k) => (count === 1 ? middle : middle - spread + (2 * spread * k) / (count - 1)));
-    return { x: left + ((right - left) * c) / deep, units, total, up, down: up.map((y) => 2 * axis - y) };
+    return { x: left + ((right - left) * c) / deep, units, total, up, down: up.map((y) => 2 * axis - y), apart: count > 1 ? up[1] - up[0] : low - top };
   });
 
   const gap = (right - left) / deep;
@@ -78,7 +80,7 @@ export function layout(ready: Ready, mids: (number | null)[], width: number, hei
     picture: ready.picture ? { x: Math.max(0, left - 14 - side) / 2, y: (top + low - 22 * scale) / 2 - side / 2, width: side, height: side } : null,
     dials: columns.slice(2).map((column, i) => {
       const x = (column.x + columns[i + 1].x) / 2;
-      return { x: x - dialRadius / 2, y: axis + dialRadius / 2 - 6 * scale, radius: dialRadius, layer: i + 1 };
+      return { x: x - dialRadius / 2, y: axis + dialRadius / 2 - 6 * scale, radius: dialRadius, room: gap, layer: i + 1 };
     }),
   };
 }

@@ -69,11 +69,6 @@ const FIELDS: Field[] = [
     },
   },
   number("story", (s) => s.story, (s, v) => (s.story = v), [0, 5], true),
-  {
-    key: "answer",
-    write: (s) => (s.answer === null ? "" : String(s.answer + 1)),
-    read: (s, text) => (s.answer = real(text, [1, 4], true) - 1),
-  },
   choice<Theme>("theme", ["auto", "light", "dark"], (s) => s.theme, (s, v) => (s.theme = v)),
   choice("lecture", ["no", "yes"], (s) => (s.lecture ? "yes" : "no"), (s, v) => (s.lecture = v === "yes")),
   {
@@ -83,10 +78,12 @@ const FIELDS: Field[] = [
   },
 ];
 
+/** After an answer a link leads back to the question: whoever opens it should not see what came true. */
 export function toLink(state: State): string {
   const usual = usualFor(state.story, state.config.dataset);
   const told = FIELDS.filter(({ key, write }) => {
     if (key === "story") return state.story > 0;
+    if (key === "at" && state.story && state.answer !== null) return false;
     if (key === "data" && !state.story) return state.config.dataset !== "digits";
     return write(state) !== write(usual);
   });
@@ -102,8 +99,11 @@ export function fromLink(hash: string): { state: State; complaints: string[] } {
   for (const part of hash.replace(/^#/, "").split("&").filter(Boolean)) {
     const [key, text = ""] = part.split("=").map(decodeURIComponent);
     const field = FIELDS.find((one) => one.key === key);
+    if (!field) {
+      complaints.push(`The link's "${key}" is not a setting; it is ignored.`);
+      continue;
+    }
     try {
-      if (!field) throw new Error(`the settings are ${FIELDS.map((one) => one.key).join(", ")}`);
       field.read(state, text);
     } catch (why) {
       complaints.push(`The link says ${key}=${text}, but it should be: ${(why as Error).message}. The usual value is used.`);

@@ -28,7 +28,7 @@ export const RULES: Record<RuleName, RuleLook> = {
   },
   dfa: {
     label: "DFA", long: "Direct feedback alignment", colour: "#56B4E9", feedback: "D random, fixed",
-    idea: "The output's error goes straight to every layer, through random synapses that never change.",
+    idea: "The output's error goes straight to every layer, through fixed random synapses. A fifth of the learning rate: at more, deep networks diverge.",
   },
   sf: {
     label: "SF", long: "Sign symmetry", colour: "#009E73", feedback: "F = s · sign(W)",
@@ -44,18 +44,18 @@ export const RULES: Record<RuleName, RuleLook> = {
   },
   "pfa-o": {
     label: "PFA-o", long: "PFA with orthogonal B", colour: "#0072B2", feedback: "F = B R, B orthogonal",
-    idea: "PFA with one extra neuron for each output neuron, and B orthogonal: the angle can reach zero.",
+    idea: "PFA with one extra neuron for each neuron of the layer above, and B orthogonal: the angle can reach zero.",
   },
 };
 
 export const RULE_NAMES = Object.keys(RULES) as RuleName[];
 
-/** "PFA 10", or "PFA" where no other run in the race is PFA: a name that tells the runs of one race apart. */
+/** "PFA ratio 10", or "PFA" where no other run in the race is PFA: a name that tells the runs of one race apart. */
 export function runName(runners: Runner[], i: number): string {
   const one = runners[i];
   const twins = runners.filter((other) => other.rule === one.rule).length > 1;
   if (!twins) return RULES[one.rule].label;
-  if (one.rule === "pfa") return `PFA ×${one.ratio}`;
+  if (one.rule === "pfa") return `PFA ratio ${one.ratio}`;
   if (one.rule === "sf") return `SF ${one.kind}`;
   return `${RULES[one.rule].label} (${i + 1})`;
 }

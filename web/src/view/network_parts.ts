@@ -36,9 +36,10 @@ export function drawBackdrop(pen: CanvasRenderingContext2D, d: Drawn): void {
   pen.fillStyle = look.ink;
   pen.font = font(12.5 * s, 600);
   pen.fillText("Forward: activity →", 0, 9 * s);
+  const wordsEnd = pen.measureText("Forward: activity →").width + 8 * s;
   const narrow = place.width < NARROW; // then the rule's words stand below, else beside the network: see .note
   const { feedback } = RULES[d.ready.config.runners[d.shown].rule];
-  if (narrow) pen.fillText(`← Back: error, ${feedback}`, 0, place.height - 9 * s);
+  if (narrow) pen.fillText(`← Back: error, ${feedback}`, 0, place.height - 7 * s);
   pen.fillStyle = look.muted;
 
   pen.textAlign = "center";
@@ -46,7 +47,8 @@ export function drawBackdrop(pen: CanvasRenderingContext2D, d: Drawn): void {
   place.columns.forEach((column, c) => {
     if (c === 0 || c === place.columns.length - 1) return;
     const wide = column.x - place.columns[c - 1].x > 84 * s;
-    if (place.width >= NARROW || (c > 1 && place.columns.length < 5)) pen.fillText(wide ? `${column.total} neurons` : `${column.total}`, column.x, 9 * s);
+    const told = wide ? `${column.total} neurons` : `${column.total}`;
+    if (column.x - pen.measureText(told).width / 2 > wordsEnd) pen.fillText(told, column.x, 9 * s);
   });
 }
 
@@ -92,13 +94,14 @@ function answer(pen: CanvasRenderingContext2D, d: Drawn, unit: number, y: number
   const s = place.scale;
   const x = place.columns.at(-1)!.x + place.radius + 6 * s;
   const truth = unit === d.frame.label;
-  pen.font = font(11.5 * s, truth ? 750 : 400);
+  const apart = place.columns.at(-1)!.apart;
+  pen.font = font(Math.min(11.5 * s, 0.95 * apart), truth ? 750 : 400);
   pen.fillStyle = truth ? look.ink : look.muted;
   pen.textAlign = "left";
   pen.textBaseline = "middle";
   pen.fillText(String(unit), x, y + 0.5);
   pen.fillStyle = truth ? look.ink : look.muted;
-  pen.fillRect(x + 13 * s, y - 2.5 * s, Math.max(1, 40 * s * share), 5 * s);
+  pen.fillRect(x + 13 * s, y - 2.5 * s, Math.max(1, 40 * s * share), Math.min(5 * s, 0.6 * apart));
 }
 
 /** The errors below column `c`, squares in the colour of their sign; or their glow. Below the input there are none. */
@@ -162,6 +165,6 @@ export function drawDials(pen: CanvasRenderingContext2D, d: Drawn, angles: numbe
     const hands = angles.map((layers, i) => ({
       angle: layers[dial.layer], floor: d.ready.floors[i][dial.layer], colour: d.colours[i], main: i === d.shown,
     }));
-    drawDial(pen, dial.x, dial.y, dial.radius, hands, d.look, d.place.scale);
+    drawDial(pen, dial.x, dial.y, dial.radius, dial.room, hands, d.look, d.place.scale);
   }
 }

@@ -6,9 +6,10 @@
 
 import type { Frame, Message, Ready, Trainer } from "../contract";
 import { StoryPanel } from "../story/panel";
+import { averagedIn } from "../story/steps";
 import { Address } from "./address";
 import { Announcer } from "./announcer";
-import { Controls, type Transport } from "./controls";
+import { Controls } from "./controls";
 import { build, say } from "./dom";
 import { Head } from "./head";
 import { listenToKeys } from "./keys";
@@ -18,9 +19,9 @@ import { Loop } from "./loop";
 import { Scrubber } from "./scrubber";
 import { Stage } from "./stage";
 import type { State } from "./state";
+import type { Transport } from "./transport";
 
 const GRID = 56; // side of the map of the plane in cells
-const LECTURE_SCALE = 1.45;
 const RESTART_MS = 90; // a slider that is dragged starts the training once it rests
 
 export class Playground implements Transport {
@@ -30,6 +31,7 @@ export class Playground implements Transport {
   frame: Frame | null = null;
   private playing = false;
   private failed = false; // the notice tells of this configuration: another one takes it away
+  private fallen = false; // it tells of a loss that is no longer finite: going back before that takes it away
   private story: StoryPanel;
   private controls: Controls;
   private stage: Stage;
@@ -54,7 +56,7 @@ export class Playground implements Transport {
     this.notice.setAttribute("role", "alert");
     this.tell(complaints.join(" "));
     this.story = new StoryPanel(root, change, this);
-    this.controls = new Controls(root, change, this);
+    this.controls = new Controls(root, change);
     const main = build(root, "main", "", "");
     main.style.display = "contents";
     this.stage = new Stage(main, this.look, {
@@ -63,7 +65,7 @@ export class Playground implements Transport {
       point: (at) => change((s) => (s.point = at), "view"),
       sample: (step) => change((s) => (s.sample = (s.sample + step) % (this.ready?.samples ?? Infinity)), "view"),
     });
-    this.scrubber = new Scrubber(root, (step) => this.seek(step));
+    this.scrubber = new Scrubber(root, (step) => this.seek(step), this);
     this.announcer = new Announcer(root);
     listenToKeys(this);
     trainer.listen((message) => this.hear(message));
@@ -153,7 +155,7 @@ export class Playground implements Transport {
       this.ready = message;
       if (this.failed) this.tell("");
       this.failed = false;
-      this.stage.setup(message, this.state, this.look, this.scale);
+      this.setStage(message);
     } else if (this.ready) {
       this.frame = message;
       this.tellFallen(this.ready, message);
@@ -164,9 +166,13 @@ export class Playground implements Transport {
   /** A loss that is no longer finite: said, since a curve that merely ends would look like a result. */
   private tellFallen({ config }: Ready, frame: Frame): void {
     const fallen = frame.runs.flatMap(({ fellAt }, i) => (fellAt === null ? [] : [`${runName(config.runners, i)} at step ${fellAt}`]));
-    if (!fallen.length) return;
-    this.tell(`The loss is no longer finite: ${fallen.join(", ")}. It stands still since. Take a smaller learning rate.`);
-    this.failed = true;
+    if (fallen.length) {
+      this.tell(`The loss is no longer finite: ${fallen.join(", ")}. It has stood still since then. Take a smaller learning rate.`);
+      [this.fallen, this.failed] = [true, true];
+    } else if (this.fallen) {
+      this.tell("");
+      [this.fallen, this.failed] = [false, false];
+    }
   }
 
   // ------------------------------------------------------------------------------------------------ what is shown
@@ -199,11 +205,17 @@ export class Playground implements Transport {
   private show(): void {
     this.setTheme();
     this.root.classList.toggle("lecture", this.state.lecture);
+    this.root.classList.toggle("telling", this.state.story > 0);
     this.head.show(this.state, this.dark);
     this.controls.show(this.state);
-    this.controls.playingIs(this.playing);
+    this.scrubber.buttons.playingIs(this.playing);
     this.story.show(this.state, this.frame, this.ready);
-    if (this.ready) this.stage.setup(this.ready, this.state, this.look, this.scale);
+    if (this.ready) this.setStage(this.ready);
+  }
+
+  private setStage(ready: Ready): void {
+    const { shown, chart, point } = this.state;
+    this.stage.setup(ready, { shown, chart, point, average: averagedIn(this.state) }, this.look, this.scale);
   }
 
   private tick(ms: number, now: number): void {
@@ -235,7 +247,10 @@ export class Playground implements Transport {
   }
 
   private get scale(): number {
-    return (this.state.lecture ? LECTURE_SCALE : 1) * (window.innerWidth >= 1700 ? 1.15 : 1);
+    const width = window.innerWidth;
+    // As the letters in style.css: as large as leaves room for the pictures.
+    const lecture = Math.max(1.2, Math.min(1.45, width / 1070));
+    return (this.state.lecture ? lecture : 1) * (width >= 1700 ? 1.15 : 1);
   }
 
   private setTheme(): void {

@@ -2,19 +2,23 @@
 
 import type { Frame } from "../contract";
 import { build, part, say } from "./dom";
+import { TransportButtons, type Transport } from "./transport";
 
 const MARKUP = `
   <label for="pfa-time" aria-hidden="true">Step</label>
   <input type="range" id="pfa-time" aria-label="Step" min="0" max="1" step="1" value="0">
-  <output class="is" for="pfa-time"></output>`;
+  <output class="is" for="pfa-time"><span class="at"></span><span class="rest"></span></output>`;
 
 export class Scrubber {
+  readonly buttons: TransportButtons;
   private slider: HTMLInputElement;
   private wanted: number | null = null; // a step that was asked for and has not come yet
   private held = false;
 
-  constructor(parent: HTMLElement, private seek: (step: number) => void) {
-    const root = build(parent, "div", "time", MARKUP);
+  constructor(parent: HTMLElement, private seek: (step: number) => void, transport: Transport) {
+    const root = build(parent, "div", "time", "");
+    this.buttons = new TransportButtons(root, transport);
+    root.insertAdjacentHTML("beforeend", MARKUP);
     this.slider = part(root, "input");
     this.output = part(root, "output");
     this.slider.addEventListener("input", () => this.ask(Number(this.slider.value)));
@@ -34,7 +38,8 @@ export class Scrubber {
     if (!this.held && this.asked === null) this.slider.value = String(frame.step);
     const { step, epoch, speed } = frame;
     const reached = speed > 0 ? ` · ${Math.round(speed)} steps/s` : "";
-    say(this.output, `${step.toLocaleString("en")} · epoch ${epoch.toFixed(1)}${reached}`);
+    say(part(this.output, ".at"), step.toLocaleString("en"));
+    say(part(this.output, ".rest"), ` · epoch ${epoch.toFixed(1)}${reached}`);
     this.slider.setAttribute("aria-valuetext", `step ${step} of ${frame.last}`);
   }
 

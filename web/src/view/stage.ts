@@ -6,11 +6,13 @@
 
 import type { Frame, Ready } from "../contract";
 import { Chart } from "./chart";
+import type { Average } from "./chart";
 import { accuracyChart, lowerChart } from "./curves";
 import { build, part, say } from "./dom";
 import { runColour, runName, RULES, type Palette } from "./looks";
 import { markSvg } from "./marks";
 import { Network } from "./network";
+import type { Synapse } from "./picking";
 import { Plane } from "./plane";
 import type { ChartName } from "./state";
 import { SynapseView } from "./synapse_view";
@@ -19,6 +21,7 @@ export interface StageChoices {
   shown: number;
   chart: ChartName;
   point: [number, number] | null;
+  average: Average | null; // steps whose mean the charts show
 }
 
 /** What a reader does to the pictures. */
@@ -46,7 +49,7 @@ const MARKUP = `
   </section>
   <div class="side">
     <section class="card plane" hidden aria-label="What the network answers in the plane"><div class="title"><span>What it answers, everywhere</span><span class="aside">Press to choose a point</span></div><div class="maps"></div></section>
-    <section class="card" aria-label="Accuracy"><div class="title"><span>Accuracy on new data</span></div><div class="chart upper"></div></section>
+    <section class="card" aria-label="Accuracy"><div class="title"><span>Accuracy on new data</span><span class="aside mean"></span></div><div class="chart upper"></div></section>
     <section class="card"><div class="title"><span class="tabs" role="group" aria-label="What this chart shows"></span></div>
       <div class="chart lower"></div><p class="legend about"></p></section>
   </div>`;
@@ -60,7 +63,7 @@ export class Stage {
   private planes: Plane[] = [];
   private ready: Ready | null = null;
   private frame: Frame | null = null;
-  private choices: StageChoices = { shown: 0, chart: "gradient", point: null };
+  private choices: StageChoices = { shown: 0, chart: "gradient", point: null, average: null };
   private sinceCharts = Infinity;
   private chartsStale = true;
 
@@ -74,7 +77,7 @@ export class Stage {
     drawing.addEventListener("click", (event) => {
       if ((event.target as Element).closest("button")) return;
       const box = drawing.getBoundingClientRect();
-      this.synapse.open(this.network.at(event.clientX - box.left, event.clientY - box.top));
+      this.lookAt(this.network.at(event.clientX - box.left, event.clientY - box.top));
     });
     const tabs = part(this.root, ".tabs");
     for (const [name, label] of CHARTS) {
@@ -82,9 +85,11 @@ export class Stage {
       [tab.type, tab.dataset.chart] = ["button", name];
       tab.addEventListener("click", () => events.chart(name));
     }
-    part(this.root, ".look").addEventListener("click", () => this.synapse.open(this.network.strongest()));
+    part(this.root, ".look").addEventListener("click", () => this.lookAt(this.network.strongest()));
     part(this.root, ".next").addEventListener("click", () => events.sample(1));
-    new ResizeObserver(() => this.lay()).observe(this.root);
+    const sizes = new ResizeObserver(() => this.lay());
+    sizes.observe(this.root);
+    sizes.observe(drawing); // it gives room to the synapse below it
   }
 
   /** Another network, or another choice of what is drawn. */
@@ -130,8 +135,10 @@ export class Stage {
     if (!this.chartsStale || this.sinceCharts < CHART_MS) return;
     [this.chartsStale, this.sinceCharts] = [false, 0];
     const { ready, frame, choices, look, scale } = this;
-    this.upper.draw(accuracyChart(ready, frame, choices.shown, look), look, scale);
-    const lower = lowerChart(choices.chart, ready, frame, choices.shown, look);
+    const average = choices.average && frame.step === choices.average.to ? choices.average : null;
+    this.upper.draw(accuracyChart(ready, frame, choices.shown, look, average), look, scale);
+    say(part(this.root, ".mean"), average ? `bars: mean of ${average.to - average.from} steps` : "");
+    const lower = lowerChart(choices.chart, ready, frame, choices.shown, look, average);
     this.lower.draw(lower.data, look, scale);
     say(part(this.root, ".about"), lower.about);
     const order = [choices.shown, ...ready.config.runners.keys()].filter((i, k, all) => all.indexOf(i) === k);
@@ -140,6 +147,12 @@ export class Stage {
       if (grid && this.planes[k]) this.planes[k].draw(grid, ready.sizes.at(-1)!, ready, k === 0 ? choices.point : null, look);
     });
     this.synapse.take(frame);
+  }
+
+  /** Opens a synapse up close, and brings it into sight: it stands below the drawing. */
+  private lookAt(synapse: Synapse | null): void {
+    this.synapse.open(synapse);
+    if (synapse) part(this.root, ".synapse").scrollIntoView({ block: "nearest" });
   }
 
   /** Everything again: another size or theme. */

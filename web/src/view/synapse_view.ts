@@ -13,6 +13,7 @@ import type { Synapse } from "./picking";
 
 const SIDE = 168;
 const MOST_DOTS = 900;
+const ALIKE = 0.8; // the smaller of two sizes, as a share of the larger: from here on they are nearly the same
 
 const MARKUP = `
   <div class="cloud"></div>
@@ -104,7 +105,8 @@ export class SynapseView {
     say(part(this.root, ".w-is"), `${name(W[at])}, from ${below} ${pre} up to neuron ${post}`);
     say(part(this.root, ".f-is"), layer === 0 ? "unused: no error goes below the input" : `${name(F[at])}, from neuron ${post} back to neuron ${pre}`);
     say(part(this.root, ".so"), layer === 0 ? "backprop would not use it either" : verdict(W[at], F[at]));
-    this.cloud(W, F, at);
+    if (layer > 0) this.cloud(W, F, at);
+    else this.sheet.fit(0, 0); // no cloud of an F that carries nothing
   }
 
   private cloud(W: Float32Array, F: Float32Array, at: number): void {
@@ -151,5 +153,7 @@ export class SynapseView {
 
 function verdict(w: number, f: number): string {
   if (w === f) return "an exact copy";
-  return Math.sign(w) === Math.sign(f) ? "the same sign, another size" : "opposite signs";
+  if (Math.sign(w) !== Math.sign(f)) return "opposite signs";
+  const [small, large] = [Math.abs(w), Math.abs(f)].sort((a, b) => a - b);
+  return small >= ALIKE * large ? "the same sign, nearly the same size" : "the same sign, another size";
 }
