@@ -445,7 +445,7 @@ CLAIMS = [
     *(("11_tr", "SF ends higher with both, by 0.060 and 0.061 nats", lambda s=seed: transformer("sf", seeds=[s])()
        - transformer("pfa-aligned", part="schedule", seeds=[s])(), told - 0.0005, told + 0.0005)
       for seed, told in enumerate((0.060, 0.061))),
-    ("11_tr", "Its F is 17.4° off", turned("pfa-aligned", part="schedule"), 17.35, 17.45),
+    ("11_tr", "PFA's F is 17.4° off", turned("pfa-aligned", part="schedule"), 17.35, 17.45),
     ("11_tr", "its updates are 25° off", turned("pfa-aligned", "gradient_angle", part="schedule"), 24.5, 25.5),
     ("11_tr", "Backprop itself loses 0.19 nats by it (1.373)", lambda: transformer("bp-strong", part="schedule")()
      - transformer("bp", seeds=[0, 1])(), 0.185, 0.195),
@@ -485,10 +485,11 @@ CLAIMS = [
     ("11_tr", "32.8 % and 31.1 %", long("FA", "accuracy"), 32.75, 32.85),
     ("11_tr", "32.8 % and 31.1 %", long("DFA", "accuracy"), 31.05, 31.15),
     ("11_tr", "bring FA from 2.50 to 2.39", long("FA", "last loss"), 2.385, 2.395),
-    ("11_tr", "again**: 51.4 %", transformer("pfa-aligned", "vit", "test_accuracy", "schedule"), 51.35, 51.45),
-    ("11_tr", "backprop has 52.5 % and SF 50.3 % with the same seed",
+    ("11_tr", "again**: 51.4 % (one seed)",
+     transformer("pfa-aligned", "vit", "test_accuracy", "schedule"), 51.35, 51.45),
+    ("11_tr", "With the same seed backprop has 52.5 % and SF 50.3 %",
      transformer("bp", "vit", "test_accuracy", seeds=[0]), 52.45, 52.55),
-    ("11_tr", "backprop has 52.5 % and SF 50.3 % with the same seed",
+    ("11_tr", "With the same seed backprop has 52.5 % and SF 50.3 %",
      transformer("sf", "vit", "test_accuracy", seeds=[0]), 50.25, 50.35),
     ("11_tr", "The frozen network has 41.3 %", transformer("frozen", "vit", "test_accuracy"), 41.25, 41.35),
     ("11_tr", "KP ends at 40.5 %", transformer("kp", "vit", "test_accuracy"), 40.45, 40.55),

@@ -37,9 +37,10 @@ class PFA(Rule):
     - ``'coupled'`` is computed as ``'closed'``, under any optimiser whose weight decay is decoupled (AdamW, Muon) or
       none: R is moved by Bᵀ times the update that W gets, scaling and clipping and all. Under SGD that is the explicit
       form, if both are clipped alike: R's own gradient (explicit) counts in the norm that
-      ``clip_grad_norm_(net.parameters(), ...)`` takes. Under Adam it is another rule, the one whose angle ends at the
-      limit: R with a gradient of its own (explicit) is scaled in its own way. In examples/any_optimizer.py, at ratio 10
-      under AdamW, explicit ends at 23.1° and coupled at 16.4°, where the limit for wide layers is 17.5°.
+      ``clip_grad_norm_(net.parameters(), ...)`` takes. Under Adam it is another rule, the one for which the theory
+      promises the limit angle: R with a gradient of its own (explicit) is scaled in its own way. In
+      examples/any_optimizer.py, at ratio 10 under AdamW, explicit ends at 23.1° and coupled at 16.4°, where the limit
+      for wide layers is 17.5°.
     - ``'deferred'`` holds B and works R out from W when it is needed, under the conditions of ``'closed'`` except that
       masks are allowed. It costs nothing in a layer that sends no error back, such as the first, and is expensive
       elsewhere. ``'coupled'`` with a mask works so too.
