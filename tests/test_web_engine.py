@@ -264,7 +264,7 @@ def test_snapshots_stay_few_and_near(tmp_path: Path) -> None:
 
 def test_a_lane_whose_loss_is_not_finite_stands_still(tmp_path: Path) -> None:
     """The other goes on, until it falls as well; seeking to before the fall brings the lane back."""
-    wild = config(runner("dfa"), runner("bp"), dataset="digits", hidden=[64] * 5, lr=1, momentum=0.99, weightDecay=0)
+    wild = config(runner("bp"), runner("dfa"), dataset="digits", hidden=[64] * 5, lr=1, momentum=0.99, weightDecay=0)
     answer = call("falling", {"config": wild, "steps": 40}, tmp_path)
     first, second = answer["fellAt"]
     assert first < second < 40

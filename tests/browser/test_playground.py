@@ -75,6 +75,38 @@ def test_the_rules_have_the_package_colours(visit):
         assert "#" + "".join(f"{int(part):02X}" for part in re.findall(r"\d+", rgb)) == look.colour
 
 
+def test_the_ratio_has_one_name(visit):
+    page = visit("rules=pfa:10,pfa:1&at=20")
+    resting(page)
+    assert page.locator(".runs button").all_inner_texts() == ["PFA ratio 10", "PFA ratio 1"]
+    text = page.locator("body").inner_text()
+    assert "10 mid neurons per neuron" in text
+    assert "Feedback dimension" not in text
+    page.get_by_role("button", name="PFA ratio 1", exact=True).click()
+    assert page.locator(".ratio-is").inner_text().startswith("1 mid neuron per neuron")
+
+
+def test_a_dial_marks_the_end_of_the_drawn_network_alone(visit):
+    """Theory's mark of another run of the race would be read as this one's; FA has none."""
+    page = visit("rules=fa,pfa&at=20")
+    resting(page)
+    page.evaluate(
+        """() => {
+            window.fills = [];
+            const { fill } = CanvasRenderingContext2D.prototype;
+            CanvasRenderingContext2D.prototype.fill = function (...how) {
+                if (this.canvas.closest('.drawing') && this.globalAlpha === 1) fills.push(this.fillStyle);
+                return fill.apply(this, how);
+            };
+        }"""
+    )
+    page.evaluate("window.playground.change(s => (s.sample = 1), 'view')")
+    page.wait_for_function("fills.length > 50")
+    assert "#d55e00" not in page.evaluate("fills")
+    page.get_by_role("button", name="PFA", exact=True).click()
+    page.wait_for_function("fills.includes('#d55e00')")
+
+
 # ------------------------------------------------------------------------------------------------------------- time
 
 

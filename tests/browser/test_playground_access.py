@@ -10,6 +10,21 @@ from node import WEB, require_node
 from .playground import RACE, colours, resting, state, step, wait
 
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
+# Where each canvas writes what since it was cleared last: [text, left, top, right, bottom], a pixel inside its ink.
+RECORD = """() => {
+    const { fillText, clearRect } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+        this.canvas.words = [];
+        return clearRect.apply(this, box);
+    };
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        const m = this.measureText(text);
+        const box = [x - m.actualBoundingBoxLeft, y - m.actualBoundingBoxAscent,
+            x + m.actualBoundingBoxRight, y + m.actualBoundingBoxDescent];
+        this.canvas.words.push([text, box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1]);
+        return fillText.call(this, text, x, y);
+    };
+}"""
 VIEWS = {
     "light": ("at=30", {}),
     "dark": ("at=30&theme=dark&" + RACE, {}),
@@ -191,6 +206,31 @@ def test_a_lecture_has_large_letters(visit):
     assert page.evaluate(size) > 1.2 * before
     page.get_by_role("button", name="End lecture").click()
     assert page.evaluate(size) == before
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "link"),
+    [
+        (400, 860, "at=20"), (400, 860, "lecture=yes&at=20"), (400, 860, "rules=pfa:40,pfa:10,pfa:1&at=310&chart=path"),
+        (400, 860, "hidden=48,48,48,48&lr=0.05&at=420&" + RACE), (1280, 800, "lecture=yes&at=310"),
+        (1280, 800, "lecture=yes&hidden=48,48,48,48&at=20&" + RACE),
+    ],
+)  # fmt: skip
+def test_no_word_lies_on_another(visit, width, height, link):
+    """Every text drawn on the network and the charts has a place of its own."""
+    page = visit(link, width, height)
+    resting(page)
+    page.evaluate(RECORD)
+    page.get_by_role("button", name="Dark").click()  # everything is drawn again
+    page.wait_for_function("[...document.querySelectorAll('.pfa canvas')].filter(c => c.words?.length).length >= 3")
+    page.wait_for_timeout(300)
+    words = page.evaluate("[...document.querySelectorAll('.pfa canvas')].map(canvas => canvas.words ?? [])")
+    assert sum(map(len, words)) > 20
+    for canvas in words:
+        for k, (a, *one) in enumerate(canvas):
+            for b, *other in canvas[:k]:
+                apart = one[0] >= other[2] or other[0] >= one[2] or one[1] >= other[3] or other[1] >= one[3]
+                assert apart, f"{a!r} lies on {b!r}"
 
 
 @pytest.mark.parametrize("wish", ["no-preference", "reduce"])
