@@ -236,6 +236,10 @@ def test_dfa_says_its_rate_and_bears_a_deep_network(visit):
     page = visit("rules=dfa&hidden=64,64,64,64&speed=max", until=260)
     assert page.evaluate("window.playground.frame.runs[0].fellAt") is None
     assert "A fifth of the learning rate" in page.locator(".note p").inner_text()
+    page.locator(".more summary").click()
+    assert page.locator("label[for=pfa-lr]").inner_text() == "Learning rate (DFA: ⅕)"
+    page.get_by_title("Kolen-Pollack").click()
+    assert page.locator("label[for=pfa-lr]").inner_text() == "Learning rate"
 
 
 @pytest.mark.parametrize("seed", range(3))

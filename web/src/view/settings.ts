@@ -2,7 +2,7 @@
 
 import type { DatasetName, RuleName } from "../contract";
 import type { Change } from "./controls";
-import { build, options, part } from "./dom";
+import { build, options, part, say } from "./dom";
 import { RULES, RULE_NAMES } from "./looks";
 import { BATCHES, RATES, runner, suited, WIDTHS, withFading, type State } from "./state";
 
@@ -19,7 +19,7 @@ const MARKUP = `
   <div class="field"><label for="pfa-data">Data</label><select id="pfa-data">${options(DATA)}</select></div>
   <div class="field"><label for="pfa-depth">Hidden layers</label><select id="pfa-depth">${options(same([1, 2, 3, 4, 5, 6]))}</select></div>
   <div class="field"><label for="pfa-width">Neurons in each</label><select id="pfa-width"></select></div>
-  <div class="field"><label for="pfa-lr">Learning rate</label><select id="pfa-lr"></select></div>
+  <div class="field"><label for="pfa-lr">Learning rate<span class="slower"></span></label><select id="pfa-lr"></select></div>
   <div class="field"><label for="pfa-batch">Batch</label><select id="pfa-batch"></select></div>
   <div class="field"><label for="pfa-seed">Seed</label><input type="number" id="pfa-seed" min="0" max="9999" step="1"></div>`;
 
@@ -52,6 +52,7 @@ export class SettingsView {
     const even = config.hidden.every((width) => width === config.hidden[0]);
     this.values("#pfa-width", WIDTHS, config.hidden[0], even ? undefined : config.hidden.join(", "));
     this.values("#pfa-lr", RATES, config.lr);
+    say(part(this.root, ".slower"), config.runners.some(({ rule }) => rule === "dfa") ? " (DFA: ⅕)" : "");
     this.values("#pfa-batch", BATCHES, config.batch);
     set("#pfa-seed", String(config.seed));
   }
