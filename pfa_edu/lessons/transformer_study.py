@@ -65,9 +65,10 @@ class Planned(NamedTuple):
     about: dict[str, Any]
 
 
-def search(network: str, rates: Iterable[float] = RATES, **place: Any) -> list[Planned]:
-    """Short runs of every rule at every learning rate."""
+def search(network: str, rates: Iterable[float] | None = None, **place: Any) -> list[Planned]:
+    """Short runs of every rule at every learning rate, by default ``RATES``."""
     epochs = SEARCH_EPOCHS[network] if place.get("scale", "classroom") != "smoke" else 1
+    rates = RATES if rates is None else rates
     return [
         planned("search", network, arm, SEARCH_SEED, lr, epochs=epochs, **place) for lr in rates for arm in SEARCHED
     ]
