@@ -101,7 +101,8 @@ def test_a_dial_marks_the_end_of_the_drawn_network_alone(visit):
         }"""
     )
     page.evaluate("window.playground.change(s => (s.sample = 1), 'view')")
-    page.wait_for_function("fills.length > 50")
+    page.wait_for_function("fills.length > 10")  # a quiet machine draws the change once, a busy one again and again
+    page.wait_for_timeout(500)
     assert "#d55e00" not in page.evaluate("fills")
     page.get_by_role("button", name="PFA", exact=True).click()
     page.wait_for_function("fills.includes('#d55e00')")
